@@ -33,37 +33,41 @@ fn is_bare_text(value: &str) -> bool {
 mod tests {
     use super::*;
 
+    /// Checks what the remedies of these lines contain, and that the others have none.
+    fn expect(remedies: &[(&str, &str)], without: &[&str]) {
+        for (line, words) in remedies {
+            let remedy = value_remedy(line).unwrap_or_default();
+            assert!(remedy.contains(words), "{line}: {remedy}");
+        }
+        for line in without {
+            assert_eq!(value_remedy(line), None, "{line}");
+        }
+    }
+
     #[test]
     fn lists_of_python() {
-        for (line, words) in [
+        let remedies = [
             ("shape = (2, 3)", "write `shape = [2, 3]`"),
             ("shape=(-1,)  # frames", "write `shape = [-1]`"),
             ("shape = 2, 3", "needs brackets: write `shape = [2, 3]`"),
             ("shape = ()", "write brackets"),
             ("shape = (2,", "write brackets"),
             ("dtype = ('<f4', (2,))", "write brackets"),
-        ] {
-            let remedy = value_remedy(line).unwrap_or_default();
-            assert!(remedy.contains(words), "{line}: {remedy}");
-        }
-        for line in ["shape = [2, 3]", "shape = 6", "gain = 2,5 V", "shape (2, 3)", "", "a = 'x"] {
-            assert_eq!(value_remedy(line), None, "{line}");
-        }
+        ];
+        let without = ["shape = [2, 3]", "shape = 6", "gain = 2,5 V", "shape (2, 3)", "", "a = 'x"];
+        expect(&remedies, &without);
     }
 
     #[test]
     fn texts_without_quotes() {
-        for (line, words) in [
+        let remedies = [
             ("dtype = np.float32", "write `dtype = 'np.float32'`"),
             ("dtype=<f4 # little", "write `dtype = '<f4'`"),
             ("order = F", "write `order = 'F'`"),
             ("path = /data/in", "write `path = '/data/in'`"),
-        ] {
-            let remedy = value_remedy(line).unwrap_or_default();
-            assert!(remedy.contains(words), "{line}: {remedy}");
-        }
-        for line in ["x = true", "x = nan", "x = \"y", "x = 'y", "x = 2 V", "x = np.dtype('<u2')"] {
-            assert_eq!(value_remedy(line), None, "{line}");
-        }
+        ];
+        let without =
+            ["x = true", "x = nan", "x = \"y", "x = 'y", "x = 2 V", "x = np.dtype('<u2')"];
+        expect(&remedies, &without);
     }
 }

@@ -526,14 +526,7 @@ fn a_name_that_is_taken() {
 /// by an array of the remaining files.
 #[test]
 fn files_that_joined_those_that_were_left_behind() {
-    let site = Site::new();
-    for number in 1..=3 {
-        site.drop_file(&format!("frame_{number}.raw"), [number; 2]);
-    }
-    site.drop_file("run.toml", "dtype = '|u1'\nshape = [3, 2]\ndata = 'frame_*.raw'\n");
-    site.sweep().expect_code(0);
-    fs::remove_file(site.path("in/frame_1.raw")).unwrap();
-    site.drop_file("frame_4.raw", [4; 2]);
+    let site = Site::with_mixed_series();
     for (source, verdict) in [("remove", "waiting"), ("keep", "rejected")] {
         site.configure(&format!("source = '{source}'")).lose_ledger();
         for name in ["in/run.toml", "in/frame_4.raw"] {

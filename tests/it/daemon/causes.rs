@@ -261,17 +261,10 @@ fn drops_that_wait_at_the_start() {
     assert!(daemon.stop().success());
 }
 
-/// A wait that only a person can end, and whose reason a worker finds anew at each try.
+/// The drop waits until a person moves the array away. A worker finds that reason at each try.
 #[test]
 fn an_array_of_files_that_are_gone() {
-    let site = Site::new();
-    for number in 1..=3 {
-        site.drop_file(&format!("frame_{number}.raw"), [number; 2]);
-    }
-    site.drop_file("run.toml", "dtype = '|u1'\nshape = [3, 2]\ndata = 'frame_*.raw'\n");
-    site.sweep().expect_code(0);
-    fs::remove_file(site.path("in/frame_1.raw")).unwrap();
-    site.drop_file("frame_4.raw", [4; 2]);
+    let site = Site::with_mixed_series();
     site.configure("source = 'remove'").lose_ledger();
     let mut daemon = site.daemon();
     daemon.wait_for_log(&format!("waiting for {}: ", site.path("in/run.toml").display()));

@@ -135,37 +135,13 @@ fn run(target: &'static str, check: fn(&[u8])) {
     assert!(thread.join().is_ok(), "see above");
 }
 
-#[test]
-fn config() {
-    run("config", fuzz::config::check);
+macro_rules! targets {
+    ($($target:ident)*) => {$(
+        #[test]
+        fn $target() {
+            run(stringify!($target), fuzz::$target::check);
+        }
+    )*};
 }
 
-#[test]
-fn dtype() {
-    run("dtype", fuzz::dtype::check);
-}
-
-#[test]
-fn header() {
-    run("header", fuzz::header::check);
-}
-
-#[test]
-fn literal() {
-    run("literal", fuzz::literal::check);
-}
-
-#[test]
-fn manifest() {
-    run("manifest", fuzz::manifest::check);
-}
-
-#[test]
-fn pending() {
-    run("pending", fuzz::pending::check);
-}
-
-#[test]
-fn sidecar() {
-    run("sidecar", fuzz::sidecar::check);
-}
+targets! { config dtype header literal manifest pending sidecar }

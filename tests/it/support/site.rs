@@ -95,6 +95,19 @@ impl Site {
         self.write(&format!("in/{name}"), content)
     }
 
+    /// A site with the array of a series, of which a file is gone and another has joined the rest.
+    pub(crate) fn with_mixed_series() -> Self {
+        let site = Self::new();
+        for number in 1..=3 {
+            site.drop_file(&format!("frame_{number}.raw"), [number; 2]);
+        }
+        site.drop_file("run.toml", "dtype = '|u1'\nshape = [3, 2]\ndata = 'frame_*.raw'\n");
+        site.sweep().expect_code(0);
+        fs::remove_file(site.path("in/frame_1.raw")).unwrap();
+        site.drop_file("frame_4.raw", [4; 2]);
+        site
+    }
+
     /// Drops `STEM.raw` and its manifest `STEM.raw.toml`: six `<f4` in a shape of (2, 3).
     pub(crate) fn scan(&self, stem: &str) -> &Self {
         self.drop_file(&format!("{stem}.raw"), scan_bytes());
