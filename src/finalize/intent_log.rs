@@ -96,7 +96,7 @@ impl IntentLog {
         Dir::open(state_dir.unwrap_or(Path::new("/")))?.make_dirs(name.unwrap_or_default().as_ref())
     }
 
-    /// Opens the directory; `None` if there is none, so that there is no intent.
+    /// Opens the directory of the intents. Returns `None` if it does not exist: then there are none.
     fn open_existing(&self) -> fs::Result<Option<Dir>> {
         match Dir::open(&self.dir) {
             Err(error) if error.is_missing() => Ok(None),

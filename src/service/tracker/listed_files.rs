@@ -100,7 +100,7 @@ impl Tracker {
             }
             let rel = scanned.rel.join(name);
             if describes && *kind != EntryKind::File {
-                // A link or a directory in scanned of a manifest: its data wait for a file.
+                // A link or a directory in place of a manifest: its data wait for a file.
                 meant.extend(data_beside(scanned, name));
                 continue;
             }

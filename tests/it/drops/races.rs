@@ -198,7 +198,7 @@ impl Race {
             if begun {
                 return producer.go_on(&command, is_held);
             }
-            // What is done to an array that has the name by now is no affair of npyd's.
+            // If the array has the name by now, npyd need not notice what is done to it.
             begun = !self.way.is_beside || !site.has(&file) || site.inode(&file) == inode;
             !begun || producer.begin(&command, is_held)
         });

@@ -233,7 +233,7 @@ fn a_crash_and_data_that_are_overwritten() {
         }
         expect_array(&site, &other_at(10));
     }
-    // Written anew by somebody: what is there has no gap.
+    // Somebody has written other data to the file: it has no gap.
     let Some(site) = site("source = \"remove\"") else { return };
     let Some(_) = sweep_killed_before(&site, "renameat2", 2) else { return };
     let newer: Vec<u8> = data().into_iter().rev().collect();
