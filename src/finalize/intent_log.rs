@@ -96,7 +96,8 @@ impl IntentLog {
         Dir::open(state_dir.unwrap_or(Path::new("/")))?.make_dirs(name.unwrap_or_default().as_ref())
     }
 
-    /// Opens the directory of the intents. Returns `None` if it does not exist: then there are none.
+    /// Opens the directory of the intents. Returns `None` if it does not exist: then there are no
+    /// intents.
     fn open_existing(&self) -> fs::Result<Option<Dir>> {
         match Dir::open(&self.dir) {
             Err(error) if error.is_missing() => Ok(None),
