@@ -124,9 +124,9 @@ fn failing() {
         for (number, route) in ROUTES.into_iter().enumerate() {
             let scenario = Scenario::of(route, Disposition::Archive);
             let (ways, of) = ways_of(&calls(&refused(dirs, &scenario)), number, |_| 1);
-            for (at, fault, lasting) in ways {
+            for (place, fault, lasting) in ways {
                 let case = refused(dirs, &scenario);
-                let met = match sweep_with(&case, at, fault, lasting) {
+                let met = match sweep_with(&case, &place, fault, lasting) {
                     Ok(Some(met)) => met,
                     Ok(None) => continue,
                     Err(violation) => {

@@ -239,10 +239,10 @@ impl<'a> CrashCase<'a> {
         Tracee::spawn(&self.npyd_with(&["sweep", "--json"]), &self.logs(), self.roots())
     }
 
-    /// Sweeps, and stops before each change and each read.
-    pub(crate) fn traced_sweep_with_reads(&self) -> Tracee {
+    /// Sweeps, and stops before each change and each read whose call has such a name.
+    pub(crate) fn traced_sweep_before(&self, stops: impl Fn(&str) -> bool) -> Tracee {
         let sweep = self.npyd_with(&["sweep", "--json"]);
-        Tracee::spawn_with_reads(&sweep, &self.logs(), self.roots())
+        Tracee::spawn_before_some(stops, &sweep, &self.logs(), self.roots())
     }
 
     /// Returns the command that retries all rejected drops.

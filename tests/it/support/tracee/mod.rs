@@ -58,13 +58,16 @@ impl Tracee {
         Self::spawn_before(calls, command, output, Watched::Below(below))
     }
 
-    /// Starts such a command, and will stop it before its changes and reads below directories.
-    pub(crate) fn spawn_with_reads(
+    /// Starts such a command, and will stop it before those changes and reads below directories
+    /// whose calls have such a name.
+    pub(crate) fn spawn_before_some(
+        stops: impl Fn(&str) -> bool,
         command: &Command,
         output: &[File; 2],
         below: Vec<PathBuf>,
     ) -> Self {
-        let calls = [CHANGES, OLDER_CHANGES, READS].concat();
+        let mut calls = [CHANGES, OLDER_CHANGES, READS].concat();
+        calls.retain(|(name, ..)| stops(name));
         Self::spawn_before(calls, command, output, Watched::Below(below))
     }
 
