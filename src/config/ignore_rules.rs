@@ -23,7 +23,7 @@ use crate::npy::sanitize::sanitize;
 /// The default rules: hidden files and directories, and the directories that NAS systems, Windows
 /// and ext4 create for themselves. The rules of the configuration come after these.
 const DEFAULTS: [&str; 11] = [
-    ".*",
+    HIDDEN,
     "@eaDir/",
     "@Recycle/",
     "@Recently-Snapshot/",
@@ -36,6 +36,9 @@ const DEFAULTS: [&str; 11] = [
     "System Volume Information/",
 ];
 
+/// The default rule that is a pattern. The others are names of directories.
+const HIDDEN: &str = ".*";
+
 /// The rules of a drop directory.
 #[derive(Clone, Deserialize)]
 #[serde(from = "Vec<Spanned<String>>")]
@@ -47,7 +50,6 @@ pub struct IgnoreRules {
 
 #[derive(Clone)]
 struct Matchers {
-    defaults: Gitignore,
     configured: Gitignore,
     /// The configured rules, without those that can't lift a default.
     lifting: Gitignore,
@@ -135,7 +137,6 @@ impl Matchers {
     fn of(configured: &[Spanned<String>]) -> Result<Self, String> {
         let rules = || configured.iter().map(|rule| rule.get_ref().as_str());
         Ok(Matchers {
-            defaults: matcher(DEFAULTS.into_iter())?,
             configured: matcher(rules())?,
             lifting: matcher(rules().filter(|rule| can_lift(rule)))?,
         })
@@ -145,13 +146,20 @@ impl Matchers {
         if let Match::Ignore(rule) = self.configured.matched(rel, is_dir) {
             return Some(By::Configured(rule.original().into()));
         }
-        match self.defaults.matched(rel, is_dir) {
-            Match::Ignore(rule) if !self.lifting.matched(rel, is_dir).is_whitelist() => {
-                Some(By::Default(rule.original().into()))
-            }
-            _ => None,
-        }
+        let rule = default_rule_for(rel.file_name()?, is_dir)?;
+        let is_lifted = self.lifting.matched(rel, is_dir).is_whitelist();
+        (!is_lifted).then(|| By::Default(rule.into()))
     }
+}
+
+/// Returns the default rule that a name matches. To compile these rules as patterns would take a
+/// noticeable part of each start of npyd.
+fn default_rule_for(name: &OsStr, is_dir: bool) -> Option<&'static str> {
+    let name = name.as_encoded_bytes();
+    DEFAULTS.into_iter().find(|rule| match rule.strip_suffix('/') {
+        Some(dir) => is_dir && dir.trim_start_matches('\\').as_bytes() == name,
+        None => *rule == HIDDEN && name.starts_with(b"."),
+    })
 }
 
 impl Default for IgnoreRules {
@@ -330,6 +338,25 @@ mod tests {
                 ("_name.raw", false),
             ],
         );
+    }
+
+    #[test]
+    fn default_rules_follow_gitignore() {
+        let compiled = matcher(DEFAULTS.into_iter()).unwrap();
+        let names = DEFAULTS.map(|rule| rule.trim_end_matches('/').trim_start_matches('\\'));
+        let others =
+            [".", ".x", "x.y", "..", "#", "recycle", "~", "$", "System", "\\#recycle", "@eadir"];
+        for name in names.into_iter().chain(others) {
+            for name in [name.to_owned(), format!("{name}x"), format!("x{name}")] {
+                for is_dir in [false, true] {
+                    let expected = match compiled.matched(&name, is_dir) {
+                        Match::Ignore(rule) => Some(rule.original()),
+                        _ => None,
+                    };
+                    assert_eq!(default_rule_for(name.as_ref(), is_dir), expected, "{name}");
+                }
+            }
+        }
     }
 
     #[test]
