@@ -104,9 +104,10 @@ fn try_quarantine(
 pub(crate) fn remove_stale_note(job: &Job) -> fs::Result<()> {
     let Some(rejects) = open_rejects(&job.drop_dir, job.parent())? else { return Ok(()) };
     let (name, note) = (&job.candidate.input.name, note_name(&job.candidate.input.name));
+    let Some(found) = rejects.open_file(note.as_ref())? else { return Ok(()) };
     let is_own = belongs(&rejects, &note, &job.path())? == Belongs::Yes;
     if is_own && rejects.stat(name.as_ref())?.is_none() {
-        remove_note(&rejects, &note)?;
+        remove_note(&rejects, &note, &found)?;
     }
     Ok(())
 }

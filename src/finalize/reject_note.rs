@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::fs::{self, Dir, OpenWriters, TempFile};
+use crate::fs::{self, DataFile, Dir, OpenWriters, TempFile};
 use crate::model::FileName;
 use crate::text::one_line::shown;
 
@@ -69,11 +69,15 @@ fn retry_line(source: &Path) -> String {
 }
 
 /// Writes a note under a name that is free or has this note already: an earlier attempt to move the
-/// drop may have failed.
+/// drop may have failed. It is a new file in any case, because a retry that goes on at the same time
+/// removes the note that it found.
 pub(crate) fn write_note(dir: &Dir, name: &FileName, text: &str) -> fs::Result<()> {
     let mut note = TempFile::create(dir, text.len() as u64)?;
     note.file().write_all_at(text.as_bytes(), 0)?;
-    if note.publish(name.as_ref(), false)? || has_note(dir, name, text)? {
+    if note.publish(name.as_ref(), false)? {
+        return Ok(());
+    }
+    if has_note(dir, name, text)? && note.publish(name.as_ref(), true)? {
         return Ok(());
     }
     Err(dir.names_exhausted(name.as_ref()))
@@ -95,15 +99,36 @@ pub(crate) fn belongs(dir: &Dir, name: &FileName, source: &Path) -> fs::Result<B
     })
 }
 
-/// Removes a note.
-pub(crate) fn remove_note(dir: &Dir, name: &FileName) -> fs::Result<()> {
-    let Some(note) = dir.open_file(name.as_ref())? else { return Ok(()) };
-    let stat = note.stat()?;
-    let _ = dir.remove_if_unchanged(name.as_ref(), &note, &stat, OpenWriters::Trusted)?;
+/// Removes the note of this name if it is this file.
+pub(crate) fn remove_note(dir: &Dir, name: &FileName, note: &DataFile) -> fs::Result<()> {
+    let _ = dir.remove_if_unchanged(name.as_ref(), note, &note.stat()?, OpenWriters::Trusted)?;
     Ok(())
 }
 
 fn read_text(dir: &Dir, name: &FileName) -> fs::Result<Option<Vec<u8>>> {
     let Some(note) = dir.open_file(name.as_ref())? else { return Ok(None) };
     Ok(Some(note.read_at_most(0, LEN_MAX)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_note_written_since_is_not_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let dir = Dir::open(dir.path()).unwrap();
+        let name = FileName::try_from("a.raw.rejected.txt".to_owned()).unwrap();
+        write_note(&dir, &name, "why").unwrap();
+        let found = dir.open_file(name.as_ref()).unwrap().unwrap();
+
+        // The drop is rejected again, for the same reason.
+        write_note(&dir, &name, "why").unwrap();
+        remove_note(&dir, &name, &found).unwrap();
+        assert!(has_note(&dir, &name, "why").unwrap());
+
+        let found = dir.open_file(name.as_ref()).unwrap().unwrap();
+        remove_note(&dir, &name, &found).unwrap();
+        assert!(!has_note(&dir, &name, "why").unwrap());
+    }
 }

@@ -126,6 +126,9 @@ pub fn restore_rejected(drop_dir: &DropDir, rejected: &RejectedDrop) -> fs::Resu
     if let Some(gone) = data_gone((&from, &to), (&data, number), (&names, rejected))? {
         return Ok(Restored::DataGone(gone));
     }
+    // npyd may reject the drop again, with a new note, as soon as it is back.
+    let note_name = note_name(&data).alternative(number);
+    let note = from.open_file(note_name.as_ref())?;
     let mut is_restored = false;
     for name in names {
         let there = name.alternative(number);
@@ -140,8 +143,8 @@ pub fn restore_rejected(drop_dir: &DropDir, rejected: &RejectedDrop) -> fs::Resu
         }
     }
     to.sync()?;
-    if is_restored {
-        remove_note(&from, &note_name(&data).alternative(number))?;
+    if let Some(note) = note.filter(|_| is_restored) {
+        remove_note(&from, &note_name, &note)?;
     }
     from.sync()?;
     Ok(if is_restored { Restored::Done } else { Restored::Nothing })

@@ -3,11 +3,11 @@
 
 use std::path::{Path, PathBuf};
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
 use crate::events::receipt_event::ReceiptEvent;
 use crate::ledger::changes::count_change;
-use crate::ledger::row::{COLUMNS, IS_TROUBLE, insert_note, millis};
+use crate::ledger::row::{COLUMNS, IS_TROUBLE, insert_note, latest, millis};
 use crate::ledger::row_kind::{LOST, REFUSED, RowKind, UNPROVEN};
 use crate::ledger::stored_path::StoredPath;
 use crate::ledger::{Entry, Ledger, Result};
@@ -213,11 +213,14 @@ impl Ledger {
         })
     }
 
-    /// Makes npyd treat a rejected source as new.
+    /// Makes npyd treat a rejected source as new, unless the source has a newer receipt: npyd may
+    /// have taken its files as soon as they were back.
     pub fn retry(&self, entry: &Entry) -> Result<()> {
         self.run(|db| {
-            let transaction = db.unchecked_transaction()?;
-            insert_note(db, RowKind::Retried, &entry.drop_dir, &entry.source, None)?;
+            let transaction = Transaction::new_unchecked(db, TransactionBehavior::Immediate)?;
+            if latest(db, &entry.source)?.is_none_or(|latest| latest.id <= entry.id) {
+                insert_note(db, RowKind::Retried, &entry.drop_dir, &entry.source, None)?;
+            }
             count_change(db, &entry.drop_dir)?;
             transaction.commit()
         })
@@ -318,6 +321,25 @@ mod tests {
                 },
             )
             .unwrap();
+    }
+
+    /// The daemon may reject the files before the command that moved them back notes the retry.
+    #[test]
+    fn a_retry_does_not_hide_a_newer_rejection() {
+        let ledger = Ledger::in_memory().unwrap();
+        let receipt = || {
+            let event = ReceiptEvent::Rejected;
+            Receipt::without_output(event, "/in".into(), "/in/a".into(), &Reason::Gone)
+        };
+        ledger.record(&[(receipt(), None)]).unwrap();
+        let retried = ledger.rejected().unwrap();
+        ledger.record(&[(receipt(), None)]).unwrap();
+        ledger.retry(&retried[0]).unwrap();
+        let rejected = ledger.rejected().unwrap();
+        assert_eq!(rejected.len(), 1);
+
+        ledger.retry(&rejected[0]).unwrap();
+        assert!(ledger.rejected().unwrap().is_empty());
     }
 
     /// Such as after old receipts were deleted.
