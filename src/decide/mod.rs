@@ -13,6 +13,7 @@ pub mod description_remark;
 pub mod evidence;
 pub mod file_snapshot;
 pub mod fingerprint;
+pub mod growth;
 pub mod name_list;
 pub mod name_taker;
 pub mod new_file;

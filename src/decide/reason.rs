@@ -17,15 +17,15 @@ use crate::decide::name_taker::NameTaker;
 use crate::decide::output_problem::OutputProblem;
 use crate::decide::quiet_time::QuietTime;
 use crate::decide::reason_text::{
-    RENAME, after_semicolon, became, excess_of_series, misfit, misfit_of_sidecar, named_data,
-    salvage, trying_again,
+    RENAME, after_semicolon, became, bytes_written, excess_of_series, misfit, misfit_of_sidecar,
+    named_data, salvage, trying_again,
 };
 use crate::decide::request_kind::RequestKind;
 use crate::decide::request_problem::RequestProblem;
 use crate::decide::route_problem::RouteProblem;
 use crate::decide::work_error::{DataLoss, WorkError};
 use crate::describe::digest::DigestMismatch;
-use crate::describe::{DescribeError, SizeFit, Unfinished};
+use crate::describe::{BitsOrBytes, DescribeError, SizeFit, Unfinished};
 use crate::model::{FileName, FileNameError, Protection, SystemError};
 
 /// Why something happens to a drop, or does not happen.
@@ -213,6 +213,14 @@ pub enum Reason {
         /// The declared size.
         of: u64,
     },
+    /// The size does not fit, perhaps because the dtype counts bytes and not bits.
+    #[error("{why}; {dtype}")]
+    SizeByDtype {
+        /// The reason without the dtype.
+        why: Box<Reason>,
+        /// The dtype.
+        dtype: BitsOrBytes,
+    },
     /// The size of one of several data files does not fit the declaration.
     #[error("its data file `{0}` is not complete: {1}")]
     SizeOfPart(FileName, SizeFit),
@@ -233,7 +241,7 @@ pub enum Reason {
     #[error("its producer says that it is complete, but {0}")]
     SizeByHeader(SizeFit),
     /// A process writes to the data file.
-    #[error("it is still being written ({allocated} of {size} bytes are allocated){}", misfit(*fit))]
+    #[error("it is still being written ({}){}", bytes_written(*allocated, *size), misfit(*fit))]
     Writing {
         /// Allocated bytes; the size of a preallocated or mapped file says nothing.
         allocated: u64,
@@ -249,7 +257,7 @@ pub enum Reason {
         fit: Option<SizeFit>,
     },
     /// The pending header is not marked as ready; the kernel can't tell whether a process writes.
-    #[error("its producer has not marked it ready ({allocated} of {size} bytes are allocated)")]
+    #[error("its producer has not marked it ready ({})", bytes_written(*allocated, *size))]
     NotReady {
         /// Allocated bytes.
         allocated: u64,
@@ -469,25 +477,8 @@ impl Reason {
             | Reason::SizeOfPart(_, fit)
             | Reason::SizeOfComplete(fit) => fit.if_complete(false),
             Reason::SizeByHeader(fit) => fit.if_complete(true),
+            Reason::SizeByDtype { why, .. } => why.if_complete(),
             _ => None,
         }
-    }
-
-    /// Returns whether a wait for this reason has lasted for as long as the files are unchanged,
-    /// because it follows from their sizes and contents alone. `npyd take` overrides such a reason.
-    #[must_use]
-    pub fn lasts_while_unchanged(&self) -> bool {
-        matches!(
-            self,
-            Reason::Size(_)
-                | Reason::SizeBySidecar { .. }
-                | Reason::SizeOfPart(..)
-                | Reason::SeriesTooLong { .. }
-                | Reason::SizeOfComplete(_)
-                | Reason::SizeByHeader(_)
-                | Reason::Unfinished(_)
-                | Reason::NotReady { .. }
-                | Reason::NoMarker
-        )
     }
 }

@@ -184,6 +184,7 @@ impl Reason {
             | Reason::NoOtherParts(_) => ReasonKind::NoData,
             Reason::Size(_)
             | Reason::SizeBySidecar { .. }
+            | Reason::SizeByDtype { .. }
             | Reason::LongerThanHeader { .. }
             | Reason::SizeOfPart(..)
             | Reason::SeriesTooLong { .. }
@@ -214,9 +215,8 @@ impl Reason {
             Reason::WrittenAfterCut { .. } => ReasonKind::Rest,
             Reason::NoArchive => ReasonKind::Settings,
             Reason::Request(problem) => problem.kind(),
-            Reason::NotDone { why, .. } => why.kind(),
+            Reason::Incomplete(why) | Reason::NotDone { why, .. } => why.kind(),
             Reason::Restored | Reason::Argument(_) => ReasonKind::Request,
-            Reason::Incomplete(of) => of.kind(),
             Reason::Gone | Reason::Residue => ReasonKind::Gone,
             Reason::Stopped => ReasonKind::Stopped,
             Reason::SeveralArrays => ReasonKind::SeveralArrays,

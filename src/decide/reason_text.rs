@@ -95,6 +95,15 @@ pub(crate) fn became(array: &Path, sidecar: Option<&String>) -> String {
     )
 }
 
+/// Returns how much of a file is written. The size of a preallocated or mapped file says nothing.
+pub(crate) fn bytes_written(allocated: u64, size: u64) -> String {
+    if allocated < size {
+        format!("{allocated} of {size} bytes are allocated")
+    } else {
+        format!("{size} bytes so far")
+    }
+}
+
 /// Returns when npyd tries again, to follow another statement.
 pub(crate) fn trying_again(retry_in: Option<Duration>) -> String {
     // A scan may try earlier.

@@ -140,6 +140,7 @@ impl Declared {
             output: self.output.unwrap_or_else(|| data.as_npy()),
             metadata,
             warnings: Vec::new(),
+            bits_or_bytes: None,
             facts: SidecarFacts::default(),
         };
         match dump.least_file_len() {

@@ -155,6 +155,7 @@ impl Described {
             output: self.output.unwrap_or_else(|| data.as_npy()),
             metadata: self.fields,
             warnings,
+            bits_or_bytes: None,
             facts: SidecarFacts {
                 size_keys: format.size_keys,
                 at_the_end: self.skip == DataStart::Rest,

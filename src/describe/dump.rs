@@ -1,6 +1,7 @@
 //! A dump: raw bytes plus the declared layout (dtype, shape, order, offset).
 
 use crate::describe::DescribeError;
+use crate::describe::bits_or_bytes::BitsOrBytes;
 use crate::describe::declared_by::DeclaredBy;
 use crate::describe::digest::Digest;
 use crate::describe::leading_bytes::LeadingBytes;
@@ -37,6 +38,8 @@ pub struct Dump {
     pub metadata: Metadata,
     /// Warnings about values that may be wrong.
     pub warnings: Vec<String>,
+    /// How the declared dtype is read, if its text may count bits or bytes.
+    pub bits_or_bytes: Option<BitsOrBytes>,
     /// Facts that only an instrument's sidecar contains.
     pub facts: SidecarFacts,
 }

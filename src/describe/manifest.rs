@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use crate::describe::DescribeError;
-use crate::describe::bits_or_bytes::bits_or_bytes_remark;
+use crate::describe::bits_or_bytes::BitsOrBytes;
 use crate::describe::data_names::DataNames;
 use crate::describe::declared::Declared;
 use crate::describe::declared_by::DeclaredBy;
@@ -43,6 +43,8 @@ pub struct Manifest {
     pub name: FileName,
     /// The values of npyd's own keys.
     pub declared: Declared,
+    /// How its dtype is read, if the text of that may count bits or bytes.
+    bits_or_bytes: Option<BitsOrBytes>,
     /// The user's own keys.
     pub metadata: Metadata,
     /// The series that it describes, if the key `data` lists its files or has a glob.
@@ -100,9 +102,10 @@ impl Manifest {
             Syntax::Json => Vec::new(),
         };
         let mut remarks = keys::check(&metadata, &data_names(name.as_str()));
+        let dtype = metadata.get("dtype").and_then(|dtype| dtype.as_str());
+        let bits_or_bytes = dtype.and_then(BitsOrBytes::of);
         if let Ok(remarks) = &mut remarks {
-            let dtype = metadata.get("dtype").and_then(|dtype| dtype.as_str());
-            remarks.extend(dtype.and_then(bits_or_bytes_remark));
+            remarks.extend(bits_or_bytes.map(|it| it.to_string()));
             remarks.extend(misplaced.iter().map(|it| sanitize(&it.to_string())));
         }
         let data_table = misplaced.iter().find(|it| it.key == "data");
@@ -116,7 +119,7 @@ impl Manifest {
             Some(DataNames::One(_)) | None => None,
         };
         let name = name.clone();
-        Ok(Some(Manifest { name, declared, metadata, series, data_table, remarks }))
+        Ok(Some(Manifest { name, declared, bits_or_bytes, metadata, series, data_table, remarks }))
     }
 
     /// Stores the files that the glob matches. Remarks on gaps in their numbering.
@@ -148,10 +151,10 @@ impl Manifest {
     /// # Errors
     /// A key is misspelt, or keys contradict each other.
     pub fn dump(self, data: &FileName) -> Result<Dump, DescribeError> {
-        let Manifest { name, declared, metadata, remarks, .. } = self;
+        let Manifest { name, declared, bits_or_bytes, metadata, remarks, .. } = self;
         let dump = remarks.and_then(|warnings| {
             let dump = declared.dump(DeclaredBy::Manifest, data, metadata)?;
-            Ok(Dump { warnings, ..dump })
+            Ok(Dump { warnings, bits_or_bytes, ..dump })
         });
         dump.map_err(|error| error.of_manifest(name))
     }

@@ -32,7 +32,7 @@ mod template;
 mod template_fields;
 pub(crate) mod text;
 
-pub use bits_or_bytes::bits_or_bytes_remark;
+pub use bits_or_bytes::BitsOrBytes;
 pub use correction::Correction;
 pub use data_names::DataNames;
 pub use declared::{Declared, Reserved};

@@ -39,6 +39,7 @@ pub fn from_header(
         output: name.as_npy(),
         metadata: Metadata::new(),
         warnings: Vec::new(),
+        bits_or_bytes: None,
         facts: SidecarFacts::default(),
     }))
 }

@@ -78,6 +78,19 @@ impl fmt::Display for SizeFit {
 }
 
 impl SizeFit {
+    /// Returns the same without what changes while a producer writes.
+    #[must_use]
+    pub fn without_growth(self) -> Self {
+        match self {
+            SizeFit::TooShort { of, record, records, .. } => {
+                SizeFit::TooShort { size: 0, of, data: 0, record, records }
+            }
+            SizeFit::PartialRecord { of, .. } => SizeFit::PartialRecord { bytes: 0, of, data: 0 },
+            SizeFit::CountMismatch { .. } => SizeFit::CountMismatch { records: 0, counted: 0 },
+            other => other,
+        }
+    }
+
     /// Returns what is wrong if no more bytes follow, in records. `is_by_header` says whether a
     /// header in the data file declares them.
     #[must_use]

@@ -10,7 +10,7 @@ use serde::de::{Deserializer, Error};
 use toml::Spanned;
 
 use crate::describe::DescribeError;
-use crate::describe::bits_or_bytes::BY_BITS_OR_BYTES;
+use crate::describe::bits_or_bytes::{BY_BITS_OR_BYTES, BitsOrBytes};
 use crate::describe::declared::{Declared, LiteralValue, Reserved, dtype_of, optional_digest};
 use crate::describe::declared_by::DeclaredBy;
 use crate::describe::digest::Digest;
@@ -30,7 +30,7 @@ pub struct Template {
     names: Spanned<Names>,
     marker: Option<Spanned<String>>,
     #[serde(deserialize_with = "dtype")]
-    dtype: Templated<Dtype>,
+    dtype: (Templated<Dtype>, Option<BitsOrBytes>),
     shape: Spanned<Dims>,
     #[serde(default = "default_order", deserialize_with = "order")]
     order: Templated<Order>,
@@ -139,7 +139,7 @@ impl Template {
     fn groups(&self) -> Vec<&str> {
         let output =
             self.output.iter().flat_map(|output| Templated::<String>::groups_of(output.get_ref()));
-        let mut groups: Vec<&str> = self.dtype.groups();
+        let mut groups: Vec<&str> = self.dtype.0.groups();
         groups.extend(self.shape.get_ref().0.iter().flat_map(|dim| dim.0.groups()));
         groups.extend(self.order.groups());
         groups.extend(self.offset.groups());
@@ -182,7 +182,7 @@ impl Template {
             output.fill(captures, |text| Ok(FileName::try_from(text.to_owned())?))
         });
         let declared = Declared {
-            dtype: self.dtype.fill(captures, type_by_name)?,
+            dtype: self.dtype.0.fill(captures, type_by_name)?,
             shape: shape.iter().map(|it| it.0.fill(captures, dim)).collect::<Result<_, _>>()?,
             order: self.order.fill(captures, |text| Ok(text.parse::<Order>()?))?,
             offset: self.offset.fill(captures, number)?,
@@ -194,7 +194,7 @@ impl Template {
         };
         let dump = declared.dump(DeclaredBy::Template, data, Metadata::new())?;
         let marker = self.marker.as_ref().map(|marker| marker.get_ref().clone().into_bytes());
-        Ok(Dump { marker, ..dump })
+        Ok(Dump { marker, bits_or_bytes: self.dtype.1, ..dump })
     }
 }
 
@@ -224,12 +224,20 @@ fn type_by_name(text: &str) -> Result<Dtype, DescribeError> {
     Dtype::from_text(&text).map_err(DescribeError::from)
 }
 
-fn dtype<'de, D: Deserializer<'de>>(from: D) -> Result<Templated<Dtype>, D::Error> {
+/// Parses a type, and how it is read if its text is ambiguous.
+fn dtype<'de, D: Deserializer<'de>>(
+    from: D,
+) -> Result<(Templated<Dtype>, Option<BitsOrBytes>), D::Error> {
     let LiteralValue(literal) = LiteralValue::deserialize(from)?;
-    match literal {
-        Literal::Str(text) if has_placeholder(&text) => Ok(Templated::Pattern(text)),
-        literal => dtype_of(&literal).map(Templated::Value).map_err(D::Error::custom),
-    }
+    let ambiguous = match &literal {
+        Literal::Str(text) => BitsOrBytes::of(text),
+        _ => None,
+    };
+    let dtype = match literal {
+        Literal::Str(text) if has_placeholder(&text) => Templated::Pattern(text),
+        literal => dtype_of(&literal).map(Templated::Value).map_err(D::Error::custom)?,
+    };
+    Ok((dtype, ambiguous))
 }
 
 fn order<'de, D: Deserializer<'de>>(from: D) -> Result<Templated<Order>, D::Error> {

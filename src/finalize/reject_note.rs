@@ -69,8 +69,8 @@ fn retry_line(source: &Path) -> String {
 }
 
 /// Writes a note under a name that is free or has this note already: an earlier attempt to move the
-/// drop may have failed. It is a new file in any case, because a retry that goes on at the same time
-/// removes the note that it found.
+/// drop may have failed. It is a new file in any case, because a retry that still goes on removes
+/// the note that it found.
 pub(crate) fn write_note(dir: &Dir, name: &FileName, text: &str) -> fs::Result<()> {
     let mut note = TempFile::create(dir, text.len() as u64)?;
     note.file().write_all_at(text.as_bytes(), 0)?;

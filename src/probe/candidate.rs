@@ -12,6 +12,7 @@ use crate::decide::file_snapshot::FileSnapshot;
 use crate::decide::name_list::NameList;
 use crate::decide::observation::Observation;
 use crate::decide::reason::Reason;
+use crate::decide::reason_kind::ReasonKind;
 use crate::decide::request_problem::RequestProblem;
 use crate::decide::request_target::RequestTarget;
 use crate::decide::source_identity::{SourceIdentity, identity_of, without_ctime};
@@ -240,9 +241,12 @@ impl Candidate {
                 Err(reason) => Decision::Reject(Reason::Description(reason)),
             },
             Verdict::Wait(wait) => {
-                Decision::Wait(Wait { why: self.naming_files(dump, wait.why), ..wait })
+                let why = Self::naming_dtype(dump, self.naming_files(dump, wait.why));
+                Decision::Wait(Wait { why, ..wait })
             }
-            Verdict::Refused(reason) => Decision::Reject(self.naming_files(dump, reason)),
+            Verdict::Refused(reason) => {
+                Decision::Reject(Self::naming_dtype(dump, self.naming_files(dump, reason)))
+            }
             Verdict::Abandoned => self.abandoned(dump, drop_dir.salvage, self.take)?,
         })
     }
@@ -290,6 +294,16 @@ impl Candidate {
                 Reason::SizeBySidecar { fit, sidecar: sidecar.name.clone(), keys }
             }
             (reason, ..) => reason,
+        }
+    }
+
+    /// Adds the dtype to a reason about the size, if its text may count bits or bytes.
+    fn naming_dtype(dump: &Dump, why: Reason) -> Reason {
+        match dump.bits_or_bytes {
+            Some(dtype) if why.kind() == ReasonKind::Size => {
+                Reason::SizeByDtype { why: Box::new(why), dtype }
+            }
+            _ => why,
         }
     }
 

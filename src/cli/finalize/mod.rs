@@ -347,7 +347,8 @@ impl Finalize {
                 };
                 probe_as(drop_dir, rel, |name| {
                     let dump = declared.dump(DeclaredBy::Options, name, Metadata::new())?;
-                    Ok(Dump { warnings: remark.iter().cloned().collect(), ..dump })
+                    let warnings = remark.iter().map(ToString::to_string).collect();
+                    Ok(Dump { warnings, bits_or_bytes: *remark, ..dump })
                 })
             }
             _ => probe_standalone(drop_dir, rel, listed),

@@ -121,6 +121,9 @@ fn reworded(reason: &Reason, by_options: bool) -> Option<String> {
              with --dtype and --shape",
             after_semicolon(remark.as_ref())
         ),
+        Reason::SizeByDtype { why, dtype } => {
+            return reworded(why, by_options).map(|text| format!("{text}; {dtype}"));
+        }
         Reason::Incomplete(of) => {
             return reworded(of, by_options).map(|text| format!("not complete: {text}"));
         }

@@ -253,6 +253,7 @@ fn describe(job: &ArrayJob, old: &Old) -> Result<(Dump, Header), Interruption> {
         output: old.name.clone(),
         metadata: Metadata::new(),
         warnings: Vec::new(),
+        bits_or_bytes: None,
         facts: SidecarFacts::default(),
     };
     let mut dump = job.correction.apply(dump).map_err(bad_keys)?;

@@ -92,7 +92,8 @@ impl Tracker {
         let is_older = age > entry.reported_age;
         entry.reported_age = age;
         // A worker may have tried in vain since, for example because a process locks the file.
-        let has_other_reason = entry.last_wait.replace(wait.why.clone()) != Some(wait.why.clone());
+        let last = entry.last_wait.replace(wait.why.clone());
+        let has_other_reason = !last.is_some_and(|last| last.is_same_but_for_growth(&wait.why));
         let is_due = entry
             .last_reported
             .is_none_or(|last| now.saturating_duration_since(last) >= LOG_INTERVAL);
@@ -228,5 +229,25 @@ mod tests {
         }
         assert_eq!(time.lines_after(72 * MINUTE + 9 * MINUTE), [""; 0]);
         assert_eq!(time.lines_after(72 * MINUTE + 11 * MINUTE).len(), 1);
+    }
+
+    /// How many bytes there are is no other reason.
+    #[test]
+    fn growth_is_reported_once() {
+        let mut time = Timeline::of(&[("a.raw", &[1; 24]), ("a.raw.toml", MANIFEST)]);
+        let mut reports = Vec::new();
+        for minute in 1..9 {
+            time.write("a.raw", &vec![1; 24 * minute]);
+            time.scan_after(MINUTE * minute as u64);
+            let events = time.events();
+            reports.push(events.iter().filter(|it| matches!(it, Event::LongWait { .. })).count());
+        }
+        assert_eq!(reports.iter().sum::<usize>(), 1, "{reports:?}");
+
+        // The description is another one, and so is the number of missing bytes.
+        time.write("a.raw.toml", b"dtype = '<f8'\nshape = [2, 30]\n");
+        time.scan_after(10 * MINUTE);
+        let events = time.events();
+        assert!(events.iter().any(|it| matches!(it, Event::LongWait { .. })), "{events:?}");
     }
 }

@@ -176,6 +176,26 @@ fn ambiguous_dtypes_have_a_remark() {
     }
 }
 
+/// Where the size does not fit, the type may be the reason.
+#[test]
+fn a_size_that_does_not_fit_has_the_remark_on_the_dtype() {
+    let site = Site::new();
+    let remark = "`u8` is 8 bytes (uint64), as in NumPy: for bits write uint8, else `<u8`";
+    site.write("scan.raw", [7; 40]);
+    for (dtype, count) in [("u8", 1), ("<u8", 0)] {
+        site.write("by.toml", format!("dtype = '{dtype}'\nshape = [-1, 6]\ndata = 'scan.raw'\n"));
+        for args in [&["scan.raw", "--dtype", dtype, "--shape=-1,6"][..], &["by.toml"]] {
+            let told = finalize(&site, args).expect_code(1).expect_words(&["incomplete"]);
+            assert_eq!(told.stdout.matches(remark).count(), count, "{dtype}: {told}");
+        }
+    }
+
+    let site = Site::with("[[drop.template]]\nmatch = '*.raw'\ndtype = 'u8'\nshape = [2, 6]\n");
+    site.drop_file("a.raw", [7; 12]);
+    let told = site.npyd(&["explain", "in/a.raw"]).expect_code(0);
+    told.expect_words(&["it has 12 of 96 bytes", remark]);
+}
+
 /// A person may name an array as he likes, but a name without `.npy` is probably a mistake.
 #[test]
 fn outputs_that_are_not_named_npy_have_a_remark() {
