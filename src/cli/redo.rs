@@ -69,11 +69,7 @@ impl Redo {
                 NameMatch::One(named) => *named,
                 NameMatch::Nothing => {
                     exit = Exit::Failure;
-                    print(&format!(
-                        "{}: no drop or array in the ledger has this name; see `npyd history`, or \
-                         `npyd explain` for a file that is waiting",
-                        name.display()
-                    ));
+                    print(&format!("{}: {}", name.display(), why_unknown(name)));
                     continue;
                 }
                 NameMatch::Several(list) => {
@@ -100,11 +96,12 @@ impl Redo {
                 }
             };
             let (drop_dir, source) = (&entry.drop_dir, &entry.source);
-            let replaced = replaced_request(&ledger, (drop_dir, source), &target)?;
+            let about = (&target, &correction);
+            let earlier = remark_on_earlier(&ledger, (drop_dir, source), about)?;
             ledger.add_request(RequestKind::Redo, drop_dir, source, (&options, &target))?;
             let made = last_array.as_ref().filter(|_| correction.as_described);
             let remark = made.and_then(after_take).unwrap_or_default();
-            print(&format!("{}: will be made again{by}{remark}{replaced}", source.display()));
+            print(&format!("{}: will be made again{by}{remark}{earlier}", source.display()));
         }
         Ok(exit)
     }
@@ -132,23 +129,35 @@ impl Redo {
     }
 }
 
-/// Returns the remark about an earlier request that a new one replaces, or an empty text: npyd
-/// carries out only the last request about a drop, or about one array.
-fn replaced_request(
+/// Returns why nothing can be made again of a name that the ledger does not have.
+fn why_unknown(name: &Path) -> &'static str {
+    let is_array = name.extension().is_some_and(|it| it == "npy") && !is_missing(name);
+    if is_array {
+        "the ledger has no receipt of this array: to have it made again, move it away, and its \
+         data and their description back into the drop directory"
+    } else {
+        "no drop or array in the ledger has this name; see `npyd history`, or `npyd explain` for \
+         a file that is waiting"
+    }
+}
+
+/// Returns the remark about an earlier request that a new one replaces or completes, or an empty
+/// text: npyd carries out the requests about a drop, or about one array, as one.
+fn remark_on_earlier(
     ledger: &Ledger,
     (drop_dir, source): (&Path, &Path),
-    target: &RequestTarget,
+    (target, later): (&RequestTarget, &Correction),
 ) -> Result<String, FatalError> {
     let requests = ledger.requests(drop_dir)?;
-    let is_replaced = |it: &&Request| it.source == source && it.target.array == target.array;
-    let earlier = requests.iter().rfind(is_replaced);
-    Ok(earlier.map_or_else(String::new, |it| {
-        let (kind, at) = (it.kind.as_str(), time_text(&it.at));
-        let options = Correction::parse(&it.options).map(|it| it.to_string());
-        let options = options.ok().filter(|it| !it.is_empty());
-        let options = options.map_or_else(String::new, |options| format!(" ({options})"));
-        format!("; this replaces `npyd {kind}`{options} of {at}, which npyd did not begin yet")
-    }))
+    let is_same = |it: &&Request| it.source == source && it.target.array == target.array;
+    let Some(earlier) = requests.iter().rfind(is_same) else { return Ok(String::new()) };
+    let (kind, at) = (earlier.kind.as_str(), time_text(&earlier.at));
+    let options = Correction::parse(&earlier.options).unwrap_or_default();
+    let counts = earlier.kind == RequestKind::Take && !later.as_described;
+    let effect = if counts { "this changes the description for" } else { "this replaces" };
+    let options = options.to_string();
+    let options = if options.is_empty() { options } else { format!(" ({options})") };
+    Ok(format!("; {effect} `npyd {kind}`{options} of {at}, which npyd did not begin yet"))
 }
 
 /// Returns what undoing `npyd take` leads to, if the array was taken.

@@ -108,7 +108,11 @@ fn source<'a>(
         }
     }
     Ok(Err(match located {
-        Ok(_) => "there is no such file".to_owned(),
-        Err(outside) => outside.why,
+        Err(outside) if !is_missing(&path) => outside.why,
+        // A name alone says nothing of the directories below a drop directory.
+        Err(_) if file.components().count() == 1 => "no file here, and none at the top of a drop \
+                                                     directory, has this name; give its path"
+            .to_owned(),
+        _ => "there is no such file".to_owned(),
     }))
 }

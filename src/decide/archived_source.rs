@@ -28,6 +28,18 @@ impl ArchivedSource {
             dirs => dirs.iter().map(quoted).collect::<Vec<_>>().join(" or "),
         }
     }
+
+    /// Returns where it is, as the end of a sentence.
+    #[must_use]
+    pub fn place(&self) -> String {
+        match &self.path {
+            Some(path) => format!(" as `{}`", shown(path)),
+            None if self.is_hidden => {
+                format!(" in {}, which this user may not read", self.searched())
+            }
+            None => format!(", but it is not in {} any more", self.searched()),
+        }
+    }
 }
 
 /// Says where its bytes are, and what to do.

@@ -175,10 +175,13 @@ pub enum RequestProblem {
     DescriptionDone(PathBuf),
     /// Without the source, the request must say what to change.
     #[error(
-        "its source is gone, but its array is there: correct it with --dtype, --shape, --order, \
-         --offset or --trailing"
+        "{}; its array is there: correct it with --dtype, --shape, --order, --offset or --trailing",
+        gone_source(archived.as_deref())
     )]
-    NoKeys,
+    NoKeys {
+        /// The source, if npyd archived it.
+        archived: Option<Box<ArchivedSource>>,
+    },
     /// The keys contradict each other, or no array fits them.
     #[error(transparent)]
     Keys(#[from] DescribeError),
@@ -225,6 +228,12 @@ pub enum RequestProblem {
          give npyd CAP_LEASE, or copy the file"
     )]
     UnprovenPendingFile,
+}
+
+/// Returns that the source of an array is gone, and where it is if npyd archived it.
+fn gone_source(archived: Option<&ArchivedSource>) -> String {
+    let archived = archived.map(|it| format!(": npyd archived it{}", it.place()));
+    format!("its source is gone{}", archived.unwrap_or_default())
 }
 
 fn array_misfit(fit: SizeFit, open_shape: Option<&[i64]>) -> String {

@@ -151,10 +151,15 @@ impl fmt::Display for Receipt {
         if let Some(output) = &self.output {
             write!(f, " → {}", shown(output))?;
         }
-        if let Some(evidence) = self.evidence {
+        // An array that was made of another one has a route, and no evidence.
+        if self.evidence.is_some() || self.route.is_some() {
             let route = self.route.map_or_else(String::new, |route| format!("{route}, "));
             let (bytes, seconds) = (indicatif::BinaryBytes(self.bytes), self.seconds.as_secs_f64());
-            write!(f, " ({route}{bytes}, {seconds:.3} s, evidence: {evidence})")?;
+            write!(f, " ({route}{bytes}, {seconds:.3} s")?;
+            match self.evidence {
+                Some(evidence) => write!(f, ", evidence: {evidence})")?,
+                None => f.write_str(")")?,
+            }
         }
         match &self.reason {
             Some(reason) => write!(f, ": {reason}"),
@@ -192,6 +197,15 @@ fn in_seconds<S: serde::Serializer>(time: &Duration, to: S) -> Result<S::Ok, S::
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_array_of_an_array_has_a_route_in_the_log() {
+        let event = ReceiptEvent::Remade;
+        let mut receipt = Receipt::bare(event, "/in".into(), "/in/a".into());
+        assert!(!receipt.to_string().contains('('), "{receipt}");
+        receipt.route = Some(Route::Reflink);
+        assert!(receipt.to_string().contains(" (reflink, 0 B, 0.000 s)"), "{receipt}");
+    }
 
     #[test]
     fn json_says_what_is_not_stored() {

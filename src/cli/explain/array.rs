@@ -173,7 +173,7 @@ impl Query {
                 let archived = self.archived(entry);
                 archived.map_or_else(
                     || "the source is gone: npyd archived it".to_owned(),
-                    |it| format!("the source is gone: npyd archived it{}", archived_where(&it)),
+                    |it| format!("the source is gone: npyd archived it{}", it.place()),
                 )
             }
             Some(SourceFate::Array) => "the source itself became the array".to_owned(),
@@ -276,17 +276,6 @@ impl Query {
     pub(super) fn latest_of_array(&self, array: &Path) -> Option<Entry> {
         let entry = self.ledger.as_ref()?.latest_of_array(array).ok().flatten();
         entry.filter(Entry::has_array)
-    }
-}
-
-/// Says where an archived source is, as the end of a sentence.
-fn archived_where(archived: &ArchivedSource) -> String {
-    match &archived.path {
-        Some(path) => format!(" as `{}`", path.display()),
-        None if archived.is_hidden => {
-            format!(" in {}, which this user may not read", archived.searched())
-        }
-        None => format!(", but it is not in {} any more", archived.searched()),
     }
 }
 

@@ -236,7 +236,8 @@ fn archived_source(job: &ArrayJob) -> Option<ArchivedSource> {
 /// Returns the array's layout and header after the correction.
 fn describe(job: &ArrayJob, old: &Old) -> Result<(Dump, Header), Interruption> {
     if job.correction.keys().is_empty() {
-        return Err(rejected(RequestProblem::NoKeys));
+        let archived = archived_source(job).map(Box::new);
+        return Err(rejected(RequestProblem::NoKeys { archived }));
     }
     let dims = old.header.shape().iter().map(|dim| i64::try_from(*dim));
     let dims = dims.collect::<Result<Vec<_>, _>>().map_err(|error| bad_keys(error.to_string()))?;

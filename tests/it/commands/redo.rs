@@ -698,6 +698,35 @@ fn a_request_that_replaces_another() {
     assert!(!next.stdout.contains("replaces"), "{next}");
 }
 
+/// The rows are taken by the corrected description: npyd carries out both requests as one.
+#[test]
+fn a_correction_of_a_request_to_take() {
+    let site = Site::with("");
+    site.sweep().expect_code(0);
+    site.drop_file("scan.raw", [7; 20]).drop_file("scan.raw.toml", SCAN_MANIFEST);
+    site.sweep_until("waiting");
+    site.npyd(&["take", "in/scan.raw"]).expect_code(0);
+    let redo = site.npyd(&["redo", "scan.raw", "--dtype", "<i4", "--shape=-1"]).expect_code(0);
+    redo.expect_words(&["this changes the description for `npyd take` (all rows) of "]);
+    let redo = site.npyd(&["redo", "scan.raw", "--as-described"]).expect_code(0);
+    redo.expect_words(&["this replaces `npyd redo`"]);
+}
+
+/// An array that the ledger does not know, for example because that was deleted.
+#[test]
+fn an_array_without_a_receipt() {
+    let site = Site::with_array("source = 'archive'\narchive = 'old'");
+    let gone = site.npyd(&["redo", "scan.npy"]).expect_code(1);
+    let archived = format!("npyd archived it as `{}`; its array", site.path("old/scan.raw").display());
+    gone.expect_words(&[&archived]);
+    site.lose_ledger();
+    let array = site.path("out/scan.npy");
+    let told = site.npyd(&["redo", array.to_str().unwrap()]).expect_code(1);
+    told.expect_words(&["the ledger has no receipt of this array", "move it away"]);
+    let told = site.npyd(&["redo", "other.npy"]).expect_code(1);
+    told.expect_words(&["no drop or array in the ledger has this name"]);
+}
+
 /// `u8` may be meant as 8 bits.
 #[test]
 fn a_dtype_that_may_count_bits() {

@@ -487,6 +487,7 @@ fn what_can_not_be_taken() {
     for (file, words) in [
         ("in/scan.raw", "there is no such file"),
         ("elsewhere.raw", "it is not in a drop directory"),
+        ("nowhere.raw", "none at the top of a drop directory, has this name; give its path"),
     ] {
         site.npyd(&["take", file]).expect_code(1).expect_words(&[words]);
     }
