@@ -1,5 +1,5 @@
-//! How the reason of a wait depends on the growth of the files: a wait for the same thing is no news
-//! while its producer writes.
+//! How the reason of a wait depends on the growth of the files: a wait for the same thing is not
+//! reported again while its producer writes.
 
 use crate::decide::reason::Reason;
 

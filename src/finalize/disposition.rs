@@ -14,7 +14,7 @@ use crate::events::source_fate::SourceFate;
 use crate::finalize::locations::{Locations, mirrored};
 use crate::finalize::source_checks::{check_content, check_sidecar};
 use crate::finalize::standing_array::StandingArray;
-use crate::finalize::transfer::{Copied, Lost, copied};
+use crate::finalize::transfer::{Lost, copied};
 use crate::finalize::writer_proof::unproven_writers;
 use crate::finalize::{Interruption, Job};
 use crate::fs::{self, Claim, Conditional, DataFile, Dir, Moved, OpenWriters, Unmet};
@@ -132,6 +132,7 @@ pub(crate) fn dispose_source(
         Disposition::Remove => SourceOutcome::Removed,
         Disposition::Archive => {
             let archive = archive_dir(job)?;
+            archive.check_is_not(&at.source)?;
             let number = free_number(job, &archive)?;
             SourceOutcome::Archived(archive, number)
         }
@@ -459,10 +460,9 @@ fn copy_away(
     if conditions.copy == OpenWriters::ProvedAbsent && file.lease()?.is_none() {
         return Ok(Err(Unmet::Unproven));
     }
-    let Copied { source, lost } = copied(file, to_dir, to)?;
+    let copied = copied(file, to_dir, to)?;
     to_dir.check_path()?; // the copy took long, and is the only one from here on
-    let removed = from.remove_if_unchanged(name.as_ref(), file, &source, conditions.copy)?;
-    Ok(removed.map(|()| lost))
+    copied.remove_source((from, name, file), to_dir, conditions.copy)
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use crate::finalize::reject_note::{
     Belongs, belongs, has_note, note_name, note_text, remove_note, write_note,
 };
 use crate::finalize::restore::open_rejects;
-use crate::finalize::transfer::{Copied, copied};
+use crate::finalize::transfer::copied;
 use crate::finalize::writer_proof::unproven_writers;
 use crate::fs::{self, DataFile, Dir, OpenWriters};
 use crate::model::{FileName, NUMBER_MAX, Stat, parent_of};
@@ -68,6 +68,7 @@ fn try_quarantine(
     let parent = parent_of(&candidate.input.rel);
     let source = Dir::open_below(&drop_dir.path, parent)?;
     let rejects = mirrored(drop_dir, rejects, parent)?;
+    rejects.check_is_not(&source)?;
     if let Some(why) = candidate.input.protection_in(&source)? {
         return Ok(Aside::Unproven(why));
     }
@@ -167,9 +168,9 @@ fn move_to_quarantine(
             claimed.iter().map(|(name, file, _)| copied(file, rejects, &name.alternative(number)));
         let copies = copies.collect::<fs::Result<Vec<_>>>()?;
         for ((name, file, _), copy) in claimed.iter().zip(copies) {
-            let Copied { source: before, lost } = copy;
-            lost.note(file);
-            let _ = source.remove_if_unchanged((*name).as_ref(), file, &before, writers)?;
+            if let Ok(lost) = copy.remove_source((source, name, file), rejects, writers)? {
+                lost.note(file);
+            }
         }
     } else {
         for (name, file, _) in &claimed {

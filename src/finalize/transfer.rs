@@ -11,7 +11,8 @@ use std::ops::ControlFlow;
 
 use crate::facts::{self, Fact};
 use crate::fs::{
-    self, Acl, AclEntry, AclTag, Attributes, CopyError, CopyJob, DataFile, Dir, Segment, TempFile,
+    self, Acl, AclEntry, AclTag, Attributes, Conditional, CopyError, CopyJob, DataFile, Dir,
+    OpenWriters, Segment, TempFile,
 };
 use crate::model::{FileName, Stat, Writer};
 
@@ -29,6 +30,23 @@ pub(crate) struct Copied {
     pub(crate) source: Stat,
     /// The attributes that the copy could not keep.
     pub(crate) lost: Lost,
+    /// The name of the copy.
+    pub(crate) name: FileName,
+}
+
+impl Copied {
+    /// Removes the source, if it has not changed since it was copied to `to_dir`.
+    pub(crate) fn remove_source(
+        self,
+        (from, name, file): (&Dir, &FileName, &DataFile),
+        to_dir: &Dir,
+        writers: OpenWriters,
+    ) -> fs::Result<Conditional<Lost>> {
+        let source = (file, &self.source, writers);
+        let copy = (to_dir, self.name.as_ref());
+        let removed = from.remove_if_copied(name.as_ref(), source, copy)?;
+        Ok(removed.map(|()| self.lost))
+    }
 }
 
 /// The properties of its source that a copy does not have.
@@ -94,7 +112,8 @@ fn found_whole(source: &DataFile, to_dir: &Dir, to: &FileName) -> fs::Result<Opt
         if is_trusted && is_alike && there.is_equal_at(0, source, 0, before.size)? {
             there.sync_all()?;
             to_dir.sync()?;
-            return Ok(Some(Copied { source: before, lost: Lost::between(&attributes, &found) }));
+            let lost = Lost::between(&attributes, &found);
+            return Ok(Some(Copied { source: before, lost, name }));
         }
     }
     Ok(None)
@@ -120,8 +139,8 @@ fn copy_whole(source: &DataFile, to_dir: &Dir, to: &FileName) -> fs::Result<Copi
     })?;
     let lost = carry(source, &attributes, output.file())?;
     check()?;
-    publish_numbered(&mut output, to_dir, to)?;
-    check().map(|()| Copied { source: before, lost })
+    let name = publish_numbered(&mut output, to_dir, to)?;
+    check().map(|()| Copied { source: before, lost, name })
 }
 
 fn filled(copy: &CopyJob<'_>, to_dir: &Dir) -> Result<TempFile, CopyError> {
@@ -130,10 +149,10 @@ fn filled(copy: &CopyJob<'_>, to_dir: &Dir) -> Result<TempFile, CopyError> {
     Ok(output)
 }
 
-fn publish_numbered(output: &mut TempFile, dir: &Dir, to: &FileName) -> fs::Result<()> {
+fn publish_numbered(output: &mut TempFile, dir: &Dir, to: &FileName) -> fs::Result<FileName> {
     for name in to.alternatives() {
         if output.publish(name.as_ref(), false)? {
-            return Ok(());
+            return Ok(name);
         }
     }
     Err(dir.names_exhausted(to.as_ref()))

@@ -133,6 +133,18 @@ impl Dir {
         }
     }
 
+    /// Fails if this is the directory `drop_dir`, under another path.
+    pub fn check_is_not(&self, drop_dir: &Dir) -> Result<()> {
+        let is_it = self.stat_self()?.is_same_file(&drop_dir.stat_self()?);
+        if is_it { Err(self.is_drop_dir()) } else { Ok(()) }
+    }
+
+    /// Returns the error for a directory that is the drop directory, under another path.
+    pub(super) fn is_drop_dir(&self) -> FsError {
+        let why = "it is the drop directory itself, under another path";
+        self.error(Operation::UseDir, std::io::Error::other(why))
+    }
+
     /// Opens a file of any type below this directory. Returns `None` if it does not exist.
     pub fn open_file(&self, rel: &Path) -> Result<Option<DataFile>> {
         match self.open_beneath(rel, OPEN_FLAGS) {

@@ -30,6 +30,7 @@ mod casefold;
 mod claim;
 mod clone_range;
 mod content_mark;
+mod copied_source;
 mod copy;
 mod crash_recovery;
 mod daemon_lock;

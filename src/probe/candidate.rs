@@ -241,12 +241,9 @@ impl Candidate {
                 Err(reason) => Decision::Reject(Reason::Description(reason)),
             },
             Verdict::Wait(wait) => {
-                let why = Self::naming_dtype(dump, self.naming_files(dump, wait.why));
-                Decision::Wait(Wait { why, ..wait })
+                Decision::Wait(Wait { why: self.naming_all(dump, wait.why), ..wait })
             }
-            Verdict::Refused(reason) => {
-                Decision::Reject(Self::naming_dtype(dump, self.naming_files(dump, reason)))
-            }
+            Verdict::Refused(reason) => Decision::Reject(self.naming_all(dump, reason)),
             Verdict::Abandoned => self.abandoned(dump, drop_dir.salvage, self.take)?,
         })
     }
@@ -297,8 +294,10 @@ impl Candidate {
         }
     }
 
-    /// Adds the dtype to a reason about the size, if its text may count bits or bytes.
-    fn naming_dtype(dump: &Dump, why: Reason) -> Reason {
+    /// Adds the files that matter to a reason about the size, and the dtype if its text may count
+    /// bits or bytes.
+    fn naming_all(&self, dump: &Dump, why: Reason) -> Reason {
+        let why = self.naming_files(dump, why);
         match dump.bits_or_bytes {
             Some(dtype) if why.kind() == ReasonKind::Size => {
                 Reason::SizeByDtype { why: Box::new(why), dtype }

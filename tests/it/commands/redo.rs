@@ -717,7 +717,8 @@ fn a_correction_of_a_request_to_take() {
 fn an_array_without_a_receipt() {
     let site = Site::with_array("source = 'archive'\narchive = 'old'");
     let gone = site.npyd(&["redo", "scan.npy"]).expect_code(1);
-    let archived = format!("npyd archived it as `{}`; its array", site.path("old/scan.raw").display());
+    let archived =
+        format!("npyd archived it as `{}`; its array", site.path("old/scan.raw").display());
     gone.expect_words(&[&archived]);
     site.lose_ledger();
     let array = site.path("out/scan.npy");

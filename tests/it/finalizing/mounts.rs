@@ -344,6 +344,28 @@ fn a_directory_that_ignores_letter_case() {
     }
 }
 
+/// A container may have one directory under two paths. Its files are not copies of themselves.
+#[test]
+fn an_archive_that_is_the_drop_directory() {
+    if !as_root() {
+        return;
+    }
+    let site = Site::with("source = 'archive'\narchive = 'old'");
+    let at = site.path("in").display().to_string();
+    std::fs::create_dir(site.path("old")).unwrap();
+    let Some(_mounted) = Mounted::with(&site, "old", "mount", &["--bind", &at]) else { return };
+    site.scan("scan");
+    for _ in 0..2 {
+        let told = site.sweep().expect_words(&["the drop directory itself, under another path"]);
+        assert_eq!(site.names("in"), ["scan.raw", "scan.raw.toml"], "{told}");
+        assert_eq!(site.read("in/scan.raw"), scan_bytes());
+    }
+    site.configure("source = 'archive'\narchive = 'older'");
+    site.sweep().expect_code(0);
+    assert_eq!(site.read("older/scan.raw"), scan_bytes());
+    assert_eq!(site.read("out/scan.npy"), scan_npy());
+}
+
 /// The output is elsewhere, so that only the drop directory itself shows that its file system is
 /// gone. Drops below the mount point wait for the file system that is mounted over them, or for a
 /// restart. In a sandbox of systemd the mount point is a bind mount of itself.
