@@ -701,21 +701,22 @@ fn a_request_that_replaces_another() {
 /// The rows are taken by the corrected description: npyd carries out both requests as one.
 #[test]
 fn a_correction_of_a_request_to_take() {
-    let site = Site::with("");
-    site.sweep().expect_code(0);
-    site.drop_file("scan.raw", [7; 20]).drop_file("scan.raw.toml", SCAN_MANIFEST);
-    site.sweep_until("waiting");
+    let site = Site::new();
+    site.drop_file("scan.raw", [7; 28]).drop_file("scan.raw.toml", SCAN_MANIFEST);
+    site.sweep_until("rejected");
     site.npyd(&["take", "in/scan.raw"]).expect_code(0);
     let redo = site.npyd(&["redo", "scan.raw", "--dtype", "<i4", "--shape=-1"]).expect_code(0);
     redo.expect_words(&["this changes the description for `npyd take` (all rows) of "]);
-    let redo = site.npyd(&["redo", "scan.raw", "--as-described"]).expect_code(0);
+    let redo = site.npyd(&["redo", "scan.raw", "--dtype", "<u4", "--shape=-1"]).expect_code(0);
     redo.expect_words(&["this replaces `npyd redo`"]);
 }
 
 /// An array that the ledger does not know, for example because that was deleted.
 #[test]
 fn an_array_without_a_receipt() {
-    let site = Site::with_array("source = 'archive'\narchive = 'old'");
+    let site = Site::with("source = 'archive'\narchive = 'old'");
+    fs::create_dir(site.path("old")).unwrap();
+    site.scan("scan").sweep().expect_code(0);
     let gone = site.npyd(&["redo", "scan.npy"]).expect_code(1);
     let archived =
         format!("npyd archived it as `{}`; its array", site.path("old/scan.raw").display());

@@ -352,7 +352,7 @@ fn an_archive_that_is_the_drop_directory() {
     }
     let site = Site::with("source = 'archive'\narchive = 'old'");
     let at = site.path("in").display().to_string();
-    std::fs::create_dir(site.path("old")).unwrap();
+    fs::create_dir(site.path("old")).unwrap();
     let Some(_mounted) = Mounted::with(&site, "old", "mount", &["--bind", &at]) else { return };
     site.scan("scan");
     for _ in 0..2 {
@@ -360,6 +360,7 @@ fn an_archive_that_is_the_drop_directory() {
         assert_eq!(site.names("in"), ["scan.raw", "scan.raw.toml"], "{told}");
         assert_eq!(site.read("in/scan.raw"), scan_bytes());
     }
+    fs::create_dir(site.path("older")).unwrap();
     site.configure("source = 'archive'\narchive = 'older'");
     site.sweep().expect_code(0);
     assert_eq!(site.read("older/scan.raw"), scan_bytes());
