@@ -19,7 +19,7 @@ use crate::finalize::intent_log::IntentLog;
 use crate::finalize::{
     ArrayJob, Interruption, Job, NpydUsers, check_array_job, check_name, complete_keys,
 };
-use crate::fs::{Dir, FileUse};
+use crate::fs::{Dir, FileUse, fs_info};
 use crate::ledger::{Entry, Ledger, Request};
 use crate::model::{FileName, Writer};
 use crate::probe::candidate::{Candidate, Complete, Decision};
@@ -27,6 +27,9 @@ use crate::probe::corrections::{probe_as_declared, probe_declared};
 use crate::probe::{
     ListedDescriptions, ProbeResult, description_names, manifest_names, probe_standalone,
 };
+
+/// Maximum time from the probe of a drop to its receipt.
+const JOB_MAX: Duration = Duration::from_hours(1);
 
 /// Returns the source of the drop that a file belongs to, and the target of a request about it.
 ///
@@ -232,7 +235,8 @@ fn check_remake(
         _ => {}
     }
     let Ok(rel) = entry.source.strip_prefix(&drop_dir.path) else { return Ok(known) };
-    let candidate = match probe_standalone(drop_dir, rel, &mut ListedDescriptions::default()) {
+    let mut listed = descriptions_since(drop_dir, last_array);
+    let candidate = match probe_standalone(drop_dir, rel, &mut listed) {
         Ok(ProbeResult::Candidate(candidate)) => *candidate,
         Ok(ProbeResult::Ignored(Reason::Undescribed { .. }))
             if let Some(made) = last_array.filter(|it| !ends_drop(it)) =>
@@ -278,6 +282,25 @@ fn check_remake(
         fits.map_err(|why| why.to_string())?;
     }
     why_no_name((drop_dir, ledger), candidate, &correction).map_or(Ok(request), Err)
+}
+
+/// Returns the descriptions to read for the data of an array: a directory may have a million, and
+/// npyd had regard to the older ones when it made the array. The job of that array, and the commit
+/// of its receipt, took less than the time [`JOB_MAX`], or npyd finds out when it carries the
+/// request out.
+fn descriptions_since(drop_dir: &DropDir, made: Option<&Entry>) -> ListedDescriptions {
+    let fs = || Dir::open(&drop_dir.path).and_then(|dir| fs_info(&dir));
+    let began = made
+        .filter(|it| it.key().is_some_and(|key| key.settings_hash == drop_dir.settings_hash))
+        .filter(|_| fs().is_ok_and(|info| !info.network)) // its clock may be another one
+        .and_then(|it| Some((it.time()?.checked_sub(JOB_MAX)?, it.sidecar())));
+    let began = began.and_then(|(at, known)| {
+        let since = at.duration_since(SystemTime::UNIX_EPOCH).ok()?.as_nanos();
+        Some((i64::try_from(since).ok()?, known))
+    });
+    began.map_or_else(ListedDescriptions::default, |(since, known)| {
+        ListedDescriptions::changed_since(since, known)
+    })
 }
 
 /// Checks a request about data that nothing describes any more.
