@@ -154,9 +154,10 @@ impl Tracker {
         let paths = rels.iter().map(|rel| self.drop_dir.path.join(rel)).collect();
         let in_work = self.context.in_work.begin(paths);
         move || {
-            let TaskResult { outcomes, records } =
+            let TaskResult { outcomes, records, locked } =
                 catch_unwind(AssertUnwindSafe(task)).unwrap_or_default();
             committer.commit(records, move || {
+                drop(locked);
                 drop(in_work);
                 let mut outcomes = outcomes.into_iter();
                 for rel in rels {

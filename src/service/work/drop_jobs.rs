@@ -72,7 +72,10 @@ fn finalize_batch(
         outcome
     });
     let outcomes = outcomes.collect();
-    TaskResult { outcomes, records }
+    let files = batch.iter().flat_map(|job| &job.candidate.input.files);
+    let locked =
+        if records.is_empty() { Vec::new() } else { files.map(|it| it.file.clone()).collect() };
+    TaskResult { outcomes, records, locked }
 }
 
 /// Notes in the ledger of which sources with an array npyd may dispose now. Their receipts say that
@@ -114,6 +117,9 @@ fn to_outcome(
             let snapshot = snapshot.unwrap_or_else(|| candidate.snapshot());
             let fingerprint = Fingerprint { settings_hash, identity: snapshot.identity() };
             let is_first = receipt.event == ReceiptEvent::Found && job.earlier.is_empty();
+            if is_first && interruption.is_none() && is_made_meanwhile(context, job, &receipt) {
+                return (Outcome::Done, records);
+            }
             records.push((receipt, Some(fingerprint)));
             match interruption {
                 Some(interruption) => on_interruption(context, job, interruption, settings_hash),
@@ -166,6 +172,19 @@ fn on_interruption(
     (outcome, None)
 }
 
+/// Returns whether the ledger has got the receipt of an array that was found, since the job began:
+/// another npyd made it.
+fn is_made_meanwhile(context: &Context, job: &Job, found: &Receipt) -> bool {
+    let latest = context.ledger().latest(&found.source).ok().flatten();
+    let identity = job.candidate.snapshot().identity();
+    latest.is_some_and(|it| {
+        it.has_array()
+            && it.output == found.output
+            && it.settles(&identity, job.drop_dir.settings_hash)
+            && it.source_fate() == found.source_fate
+    })
+}
+
 /// Recovers the residue of a drop whose array is finished. Runs in a worker.
 pub(crate) fn recover(drop_dir: &DropDir, residue: &Residue) -> Outcome {
     match recover_residue(drop_dir, residue) {
@@ -184,7 +203,8 @@ pub(crate) fn reject_drop(
 ) -> TaskResult {
     let fingerprint = Fingerprint { settings_hash, identity: candidate.snapshot().identity() };
     let (outcome, record) = reject((context, drop_dir), candidate, why, fingerprint);
-    TaskResult { outcomes: vec![outcome], records: record.into_iter().collect() }
+    let records = record.into_iter().collect();
+    TaskResult { outcomes: vec![outcome], records, ..TaskResult::default() }
 }
 
 /// Persists in the ledger that these files may have lost data, before any other action. Records the

@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::decide::fingerprint::Fingerprint;
 use crate::decide::wait::Wait;
 use crate::events::receipt::Receipt;
+use crate::fs::DataFile;
 use crate::service::work::failure::Failure;
 
 /// Shortest delay until a waiting drop is probed again.
@@ -34,11 +35,14 @@ pub(crate) enum Outcome {
 pub(crate) struct TaskResult {
     pub(crate) outcomes: Vec<Outcome>,
     pub(crate) records: Vec<Record>,
+    /// The data files, with their locks, which stay until the receipts are stored: another npyd
+    /// that has the ledger open does not find an array before its receipt.
+    pub(crate) locked: Vec<DataFile>,
 }
 
 impl From<Outcome> for TaskResult {
     fn from(outcome: Outcome) -> Self {
-        TaskResult { outcomes: vec![outcome], records: Vec::new() }
+        TaskResult { outcomes: vec![outcome], ..TaskResult::default() }
     }
 }
 
