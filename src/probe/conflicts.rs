@@ -10,7 +10,7 @@ use crate::decide::reason::Reason;
 use crate::fs;
 
 use crate::probe::DescriptionIndex;
-use crate::probe::description::{Contents, DataFiles, Description, possible_sidecars};
+use crate::probe::description::{Contents, DataFiles, Description};
 use crate::probe::dir_view::DirView;
 use crate::probe::letter_case::manifests_in_other_case;
 
@@ -97,7 +97,7 @@ impl DirView<'_> {
         if let Some(by) = by.as_deref().filter(|_| self.counts_alone) {
             return Ok(Descriptions::of(match_path(by)?.into_iter().collect()));
         }
-        let mut paths = self.as_listed(possible_sidecars(data))?;
+        let mut paths = self.as_listed(index.sidecars_to_look_for(data))?;
         let named: BTreeSet<&Path> =
             index.describing(data).chain(&by).map(PathBuf::as_path).collect();
         for path in named {

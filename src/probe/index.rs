@@ -16,6 +16,8 @@ use crate::model::parent_of;
 use crate::probe::ReadDescription;
 use crate::probe::description::{DataFiles, Description, possible_sidecars};
 use crate::probe::dir_view::DirView;
+use crate::probe::input::InputFile;
+use crate::probe::listed_endings::ListedEndings;
 
 /// Maps data files to the files that describe them. All paths are below the drop directory.
 #[derive(Default)]
@@ -28,6 +30,8 @@ pub struct DescriptionIndex {
     /// The descriptions that the current scan has added. Not all of them have an entry in the
     /// tracker yet.
     added: HashSet<PathBuf>,
+    /// Which kinds of descriptions the current scan has listed, for drops that wait.
+    listed: ListedEndings,
     /// Number of descriptions, without those of parts.
     len: usize,
     /// Maximum number of entries of each kind.
@@ -140,6 +144,7 @@ impl DescriptionIndex {
     /// Reads a file that is named like a description, and adds what it describes. The drop
     /// directory is open as `root`.
     pub fn learn(&mut self, (drop_dir, root): (&DropDir, &Dir), rel: &Path) -> fs::Result<()> {
+        self.note_later(rel);
         self.learn_at(&DirView::of(drop_dir, root.clone()), rel).map(drop)
     }
 
@@ -218,8 +223,57 @@ impl DescriptionIndex {
         Ok(data)
     }
 
+    /// Notes a file named like a description that the current scan lists.
+    pub fn note_listed(&mut self, rel: &Path) {
+        self.listed.note(rel);
+    }
+
+    /// Notes a file named like a description that has come since.
+    pub fn note_later(&mut self, rel: &Path) {
+        self.listed.note_later(rel);
+    }
+
+    /// Notes that the current scan has listed all names of a directory. Until it ends, probes look
+    /// there only for descriptions whose names end like those that it has listed.
+    pub fn note_whole_dir(&mut self, dir: &Path) {
+        self.listed.note_whole(dir);
+    }
+
+    /// Makes probes look for all descriptions: the scan has ended, or is not up to date. Returns
+    /// whether they did not do that before.
+    pub fn look_for_all(&mut self) -> bool {
+        self.listed.clear()
+    }
+
+    /// Returns the paths of the files that may describe this data file by name, without those that
+    /// are not there according to the current scan.
+    pub(super) fn sidecars_to_look_for(&self, data: &Path) -> Vec<PathBuf> {
+        let mut paths = possible_sidecars(data);
+        paths.retain(|path| self.listed.may_have(path));
+        paths
+    }
+
+    /// Returns whether one of these data files has got a description since the current scan listed
+    /// its directory, for which probes have not looked. The caller must know that before npyd takes
+    /// or rejects the drop. While it waits, the description is found by its event, by the next
+    /// scan, or by a later look.
+    pub fn has_unlisted_description(
+        &self,
+        (drop_dir, root): (&DropDir, &Dir),
+        files: &[InputFile],
+    ) -> fs::Result<bool> {
+        let view = DirView::of(drop_dir, root.clone());
+        for path in files.iter().flat_map(|file| possible_sidecars(&file.rel)) {
+            if !self.listed.may_have(&path) && view.stat_regular(&path)?.is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// Forgets which descriptions scans have added: a new one begins.
     pub fn begin_scan(&mut self) {
+        self.listed.clear();
         self.added.clear();
         self.had_left_out = self.is_incomplete();
         self.has_left_out = false;

@@ -8,7 +8,7 @@ use crate::describe::manifest;
 use crate::fs::{self, Dir};
 use crate::model::Stat;
 use crate::probe::data_head::DataHead;
-use crate::probe::description::{Description, possible_sidecars};
+use crate::probe::description::{DataFiles, Description, possible_sidecars};
 use crate::probe::dir_view::DirView;
 use crate::probe::rel_name;
 
@@ -58,6 +58,16 @@ impl ReadDescription {
     #[must_use]
     pub fn stat(&self) -> Option<&Stat> {
         self.0.file.as_ref().map(|file| &file.stat)
+    }
+
+    /// Returns the path of the data file that it certainly leads to, if there is one: the only
+    /// array that it describes is in one file, and this is the first place for it.
+    #[must_use]
+    pub fn first_data(&self) -> Option<PathBuf> {
+        match &self.0.data_files()[..] {
+            [DataFiles::FirstOf(paths)] => paths.first().cloned(),
+            _ => None,
+        }
     }
 
     /// Returns the paths of the data files of each array.

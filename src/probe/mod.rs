@@ -17,6 +17,7 @@ mod index;
 pub mod input;
 mod letter_case;
 mod listed;
+mod listed_endings;
 mod measure;
 mod mentions;
 mod missing_data;

@@ -107,6 +107,11 @@ impl Entry {
         !seen.any(|seen| identity_of(seen) == identity_of(stat))
     }
 
+    /// Returns since when a path is tracked that a scan has listed, and that was not probed yet.
+    pub(crate) fn newly_listed(&self) -> Option<Instant> {
+        (self.is_listed && matches!(self.state, State::Unprobed)).then_some(self.since)
+    }
+
     /// Returns whether a producer seems to be writing to the drop: waiting alone may not make it
     /// ready.
     pub(crate) fn is_active(&self) -> bool {

@@ -4,27 +4,35 @@
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
 use std::hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::fs::Dir;
-use crate::model::Stat;
+use crate::model::{Stat, parent_of};
 use crate::probe::ReadDescription;
 
-/// Maximum number of data files that are kept as settled: 28 MiB while the table grows.
-const SETTLED_MAX: usize = 1 << 20;
+/// Maximum number of files of each kind that are kept: 28 MiB while a table grows.
+const FILES_MAX: usize = 1 << 20;
 
-/// The findings of the first walk, as far as there is room.
-#[derive(Default)]
+/// The findings of the first walk, as far as there is room. Of each path it keeps a hash. Two paths
+/// with one hash are as good as impossible, and by the next scan they have others.
 pub(super) struct FirstWalk {
-    /// The files named like descriptions whose drops are not settled. Those with a version describe
-    /// drops that the index knows.
-    unsettled: HashMap<PathBuf, Option<Version>>,
+    /// The files named like descriptions whose drops are not settled. Those with the hash of a
+    /// version describe drops that the index knows.
+    unsettled: HashMap<u64, Option<u64>, BuildHasherDefault<Identity>>,
     /// Whether others are unsettled, or were not found.
     lacks_some: bool,
-    /// Hashes of the paths of data files that are settled with their descriptions. Two paths with
-    /// one hash are as good as impossible, and by the next scan they have others.
+    /// The data files that are settled with their descriptions.
     settled_data: HashSet<u64, BuildHasherDefault<Identity>>,
+    /// The data files that unsettled descriptions lead to, which the index knows.
+    led_to: HashSet<u64, BuildHasherDefault<Identity>>,
     hashes: RandomState,
+    room: usize,
+}
+
+impl Default for FirstWalk {
+    fn default() -> Self {
+        Self::with_room(FILES_MAX)
+    }
 }
 
 /// What the first walk has found about a file that is named like a description.
@@ -39,7 +47,7 @@ pub(super) enum Finding {
 }
 
 /// What shows that a file is unchanged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct Version {
     ino: u64,
     size: u64,
@@ -75,20 +83,32 @@ impl Hasher for Identity {
 }
 
 impl FirstWalk {
+    fn with_room(room: usize) -> Self {
+        let (unsettled, lacks_some) = (HashMap::default(), false);
+        let (settled_data, led_to) = (HashSet::default(), HashSet::default());
+        FirstWalk { unsettled, lacks_some, settled_data, led_to, hashes: RandomState::new(), room }
+    }
+
     /// Notes a file named like a description whose drop is not settled. `read` is the description
-    /// if the index now knows it. Keeps at most `room` of them.
-    pub(super) fn note_unsettled(
-        &mut self,
-        rel: PathBuf,
-        read: Option<&ReadDescription>,
-        room: usize,
-    ) {
-        if self.unsettled.len() < room {
-            let version = read.and_then(ReadDescription::stat).map(Version::of);
-            self.unsettled.insert(rel, version);
-        } else {
+    /// if the index now knows it.
+    pub(super) fn note_unsettled(&mut self, rel: &Path, read: Option<&ReadDescription>) {
+        if self.unsettled.len() >= self.room {
             self.lacks_some = true;
+            return;
         }
+        let version = read.and_then(ReadDescription::stat).map(Version::of);
+        let version = version.map(|version| self.hashes.hash_one(version));
+        self.unsettled.insert(self.hash_of(rel), version);
+        let data = read.and_then(ReadDescription::first_data);
+        if let Some(data) = data.filter(|_| self.led_to.len() < self.room) {
+            self.led_to.insert(self.hash_of(&data));
+        }
+    }
+
+    /// Returns whether an unsettled description leads to a data file in the directory `below`, so
+    /// that its probe is that of the data.
+    pub(super) fn leads_to(&self, below: &Path, data: &OsStr) -> bool {
+        !self.led_to.is_empty() && self.led_to.contains(&self.hash(below, data))
     }
 
     /// Notes that a directory could not be read.
@@ -98,7 +118,7 @@ impl FirstWalk {
 
     /// Notes a data file in the directory `below` that is settled with its description.
     pub(super) fn note_settled(&mut self, below: &Path, data: &OsStr) {
-        if self.settled_data.len() < SETTLED_MAX {
+        if self.settled_data.len() < self.room {
             self.settled_data.insert(self.hash(below, data));
         }
     }
@@ -112,6 +132,10 @@ impl FirstWalk {
         }
     }
 
+    fn hash_of(&self, path: &Path) -> u64 {
+        self.hash(parent_of(path), path.file_name().unwrap_or_default())
+    }
+
     fn hash(&self, below: &Path, data: &OsStr) -> u64 {
         self.hashes.hash_one((below.as_os_str(), data))
     }
@@ -120,15 +144,20 @@ impl FirstWalk {
     /// is `below`, and removes it. A file that came since then counts as settled: an event leads
     /// to it, or the next scan.
     pub(super) fn take(&mut self, (dir, below): (&Dir, &Path), name: &OsStr) -> Finding {
-        let unsettled =
-            if self.unsettled.is_empty() { None } else { self.unsettled.remove(&below.join(name)) };
+        let unsettled = if self.unsettled.is_empty() {
+            None
+        } else {
+            self.unsettled.remove(&self.hash(below, name))
+        };
         match unsettled {
             None if self.lacks_some => Finding::Unknown,
             None => Finding::Settled,
             Some(None) => Finding::Unknown,
             Some(Some(version)) => {
                 let stat = dir.stat(Path::new(name)).ok().flatten();
-                let is_same = |stat: &Stat| stat.is_file() && Version::of(stat) == version;
+                let is_same = |stat: &Stat| {
+                    stat.is_file() && self.hashes.hash_one(Version::of(stat)) == version
+                };
                 if stat.is_some_and(|stat| is_same(&stat)) {
                     Finding::Unchanged
                 } else {
@@ -140,7 +169,7 @@ impl FirstWalk {
 
     #[cfg(test)]
     pub(super) fn has_unsettled(&self, rel: &Path) -> bool {
-        self.unsettled.contains_key(rel)
+        self.unsettled.contains_key(&self.hash_of(rel))
     }
 
     /// Forgets all, and frees the memory.
@@ -152,22 +181,23 @@ impl FirstWalk {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::service::tracker::timeline::Timeline;
 
     #[test]
     fn what_was_not_found_unsettled_is_settled() {
         let temp = tempfile::tempdir().unwrap();
         let dir = Dir::open(temp.path()).unwrap();
-        let mut walk = FirstWalk::default();
+        let mut walk = FirstWalk::with_room(1);
         let take = |walk: &mut FirstWalk, name: &str| {
             walk.take((&dir, Path::new("below")), OsStr::new(name))
         };
         assert_eq!(take(&mut walk, "a.toml"), Finding::Settled);
-        walk.note_unsettled("below/a.toml".into(), None, 1);
+        walk.note_unsettled(Path::new("below/a.toml"), None);
         assert_eq!(take(&mut walk, "a.toml"), Finding::Unknown);
 
-        walk.note_unsettled("below/a.toml".into(), None, 1);
+        walk.note_unsettled(Path::new("below/a.toml"), None);
         assert_eq!(take(&mut walk, "b.toml"), Finding::Settled);
-        walk.note_unsettled("below/b.toml".into(), None, 1); // there is no room for it
+        walk.note_unsettled(Path::new("below/b.toml"), None); // there is no room for it
         for name in ["a.toml", "b.toml", "c.toml"] {
             assert_eq!(take(&mut walk, name), Finding::Unknown, "{name}");
         }
@@ -192,5 +222,34 @@ mod tests {
         assert!(!walk.has_settled((here, a), false));
         walk.clear();
         assert!(!walk.has_settled((below, a), false));
+    }
+
+    /// Data that a description leads to have no probe of their own.
+    #[test]
+    fn data_that_a_description_leads_to() {
+        let toml = b"dtype = '<u8'\nshape = [1]\n";
+        let listed = b"dtype = '<u8'\nshape = [1]\ndata = ['x', 'y']\n";
+        let named = b"dtype = '<u8'\nshape = [1]\ndata = 'c.bin'\n";
+        let files: [(&str, &[u8]); 3] =
+            [("a.raw.toml", toml), ("b.toml", listed), ("c.toml", named)];
+        let time = Timeline::of(&files);
+        let root = Dir::open(&time.path()).unwrap();
+        let mut walk = FirstWalk::default();
+        for (name, _) in files {
+            let read = ReadDescription::read((&time.tracker.drop_dir, &root), Path::new(name));
+            walk.note_unsettled(Path::new(name), read.unwrap().as_ref());
+        }
+        let here = Path::new("");
+        for (name, expected) in [
+            ("a.raw", true),
+            ("a", false),
+            ("b", false),
+            ("x", false),
+            ("c.bin", true),
+            ("c", false),
+        ] {
+            assert_eq!(walk.leads_to(here, OsStr::new(name)), expected, "{name}");
+        }
+        assert!(!walk.leads_to(Path::new("below"), OsStr::new("a.raw")));
     }
 }

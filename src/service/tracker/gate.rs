@@ -17,6 +17,7 @@ use crate::ledger::KnownDrop;
 use crate::probe::candidate::{Candidate, Decision};
 use crate::probe::input::Input;
 use crate::probe::{ProbeResult, Residue, may_describe};
+use crate::service::tracker::entry::Entry;
 use crate::service::tracker::recall::{awaits_data, is_settled};
 use crate::service::tracker::{FAULT_MIN, Tracker};
 use crate::service::work::failure::Failure;
@@ -67,6 +68,8 @@ impl Tracker {
                 }
                 Action::Split(data)
             }
+            // Of what is left of a drop nothing is removed that something else describes.
+            Ok(ProbeResult::Residue(_)) if self.index.look_for_all() => Action::Probe,
             Ok(ProbeResult::Residue(residue)) => {
                 match awaits_data(self.context.ledger(), &self.drop_dir, &residue) {
                     Ok(false) => Action::Recover(residue),
@@ -191,11 +194,16 @@ impl Tracker {
         if from == to {
             return true;
         }
+        let listed = self.entries.get(from).and_then(Entry::newly_listed);
         self.forget(from);
         if let Some(entry) = self.entries.get(to) {
             return !entry.is_held();
         }
         self.track(to, now);
+        if let (Some(since), Some(entry)) = (listed, self.entries.get_mut(to)) {
+            entry.is_listed = true; // the scan leaves its data out
+            entry.since = since;
+        }
         true
     }
 
@@ -239,6 +247,10 @@ impl Tracker {
         let unchanged = entry.quiescence.get_or_insert_with(first).observe(snapshot, now, age);
         let mismatch = entry.mismatch_of_unchanged().cloned();
         let decided = self.decide(&mut candidate, pending, (unchanged, earlier.remakes))?;
+        if !matches!(decided.0, Decision::Wait(_)) && self.has_unlisted_description(&candidate)? {
+            self.index.look_for_all();
+            return Ok(Action::Probe);
+        }
         Ok(match decided {
             (Decision::Finalize(complete), pending) => {
                 let redo = match &pending {
@@ -275,6 +287,12 @@ impl Tracker {
         })
     }
 
+    /// Returns whether a description came that the probe did not look for.
+    fn has_unlisted_description(&self, candidate: &Candidate) -> fs::Result<bool> {
+        let root = self.root()?;
+        self.index.has_unlisted_description((&self.drop_dir, &root), &candidate.input.files)
+    }
+
     /// Rejects a drop whose data may be lost, without further checks, and refuses the request about
     /// it.
     fn reject_lost(&mut self, candidate: Candidate, pending: Option<&Path>, why: Reason) -> Action {
@@ -299,4 +317,38 @@ fn is_in_root(rel: &Path) -> bool {
 
 fn reject(candidate: Candidate, event: ReceiptEvent, reason: Reason) -> Action {
     Action::Reject { candidate: Box::new(candidate), event, reason }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decide::reason_kind::ReasonKind;
+    use crate::service::tracker::entry::State;
+    use crate::service::tracker::timeline::Timeline;
+
+    /// A probe does not look for descriptions of a kind that the scan has not listed. Before npyd
+    /// takes a drop, it does.
+    #[test]
+    fn a_second_description_that_came_during_the_scan() {
+        const MANIFEST: &[u8] = b"dtype = '|u1'\nshape = [4]\n";
+        const SECOND: &[u8] = b"{\"dtype\": \"|u1\", \"shape\": [4]}";
+        for (data, expected) in [(&b"123"[..], ReasonKind::Size), (b"1234", ReasonKind::Conflict)] {
+            let mut time = Timeline::of(&[]);
+            time.scan_after(0);
+            time.write("a.raw", data);
+            time.write("a.raw.toml", MANIFEST);
+            time.tracker.index.note_listed(Path::new("a.raw.toml"));
+            time.tracker.index.note_whole_dir(Path::new(""));
+            time.write("a.raw.json", SECOND);
+            time.tracker.enqueue("a.raw".into(), time.start);
+            time.tracker.process_due(time.start);
+            let reason = time.tracker.state(Path::new("a.raw")).and_then(State::reason);
+            assert_eq!(reason.map(Reason::kind), Some(expected));
+
+            // The scan of all does.
+            time.scan_after(1);
+            let reason = time.tracker.state(Path::new("a.raw")).and_then(State::reason);
+            assert_eq!(reason.map(Reason::kind), Some(ReasonKind::Conflict));
+        }
+    }
 }

@@ -62,6 +62,11 @@ impl Tracker {
                 && !self.drop_dir.ignore.ignores_entry(&scanned.rel.join(name), false)
         });
         let names: Vec<&OsStr> = files.map(|(name, _)| name.as_os_str()).collect();
+        if scanned.is_pass {
+            for name in &names {
+                self.index.note_listed(&scanned.rel.join(name));
+            }
+        }
         for (name, listed) in self.listed_descriptions(scanned, &names, now) {
             let is_indexed = match &listed {
                 ListedDescription::Settled => continue,
@@ -76,7 +81,7 @@ impl Tracker {
                 ListedDescription::Open(read) if is_indexed => Some(&**read),
                 _ => None,
             };
-            self.first_walk.note_unsettled(scanned.rel.join(name), read, self.room);
+            self.first_walk.note_unsettled(&scanned.rel.join(name), read);
         }
     }
 
@@ -118,7 +123,7 @@ impl Tracker {
                     Finding::Unchanged => self.enqueue_found(scanned, &rel, now),
                     Finding::Settled | Finding::Unknown => descriptions.push(name.as_os_str()),
                 }
-            } else {
+            } else if !scanned.is_pass || !self.first_walk.leads_to(scanned.rel, name) {
                 data.push(name.clone());
             }
         }
@@ -126,6 +131,7 @@ impl Tracker {
             match listed {
                 ListedDescription::Settled => {}
                 ListedDescription::Open(read) => {
+                    self.index.note_later(&scanned.rel.join(name));
                     let _ = self.index.add_read((&self.drop_dir, scanned.root), &read);
                     self.enqueue_found(scanned, &scanned.rel.join(name), now);
                 }

@@ -103,7 +103,7 @@ impl Tracker {
 
     /// Notes a drop that has begun to wait, or that an event was about.
     pub(super) fn note_recent(&mut self, rel: &Path) {
-        self.looks.recent.retain(|other| other != rel);
+        self.looks.recent.retain(|other| other.as_os_str() != rel.as_os_str()); // bytes, not parts
         self.looks.recent.truncate(RECENT_MAX - 1);
         self.looks.recent.push_front(rel.to_path_buf());
     }

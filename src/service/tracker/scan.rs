@@ -107,6 +107,7 @@ impl Tracker {
     /// Ends a scan at once, because the directory is gone.
     pub fn abort_scan(&mut self) {
         self.pass = None;
+        self.index.look_for_all();
         self.side_walks.clear();
     }
 
@@ -195,6 +196,7 @@ impl Tracker {
         self.recovered = true;
         self.settled_series.clear();
         self.first_walk.clear();
+        self.index.look_for_all();
         if let Some(root) = &walk.root {
             self.check_known_files(root);
         }
@@ -227,7 +229,7 @@ impl Tracker {
             match handled {
                 Ok(Turn::More) => {}
                 Ok(Turn::Full) => return Ok(Turn::Full),
-                Ok(Turn::Done) => drop(walk.levels.pop()),
+                Ok(Turn::Done) => self.leave_dir(walk),
                 Err(error) if walk.levels.len() == 1 || is_exhausted(&error) => return Err(error),
                 Err(error) => {
                     // It does not end the scan of the other directories.
@@ -243,6 +245,16 @@ impl Tracker {
             }
         }
         Ok(Turn::More)
+    }
+
+    /// Leaves a directory whose names were all handled.
+    fn leave_dir(&mut self, walk: &mut Walk) {
+        if let Some(level) = walk.levels.pop()
+            && walk.is_pass
+            && walk.phase == WalkPhase::Descriptions
+        {
+            self.index.note_whole_dir(&level.rel);
+        }
     }
 
     /// Goes on with the drops, once all descriptions were read. Requests come before them.
