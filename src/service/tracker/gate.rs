@@ -248,16 +248,12 @@ impl Tracker {
         let mismatch = entry.mismatch_of_unchanged().cloned();
         let decided = self.decide(&mut candidate, pending, (unchanged, earlier.remakes))?;
         if !matches!(decided.0, Decision::Wait(_)) && self.has_unlisted_description(&candidate)? {
-            self.index.look_for_all();
             return Ok(Action::Probe);
         }
         Ok(match decided {
             (Decision::Finalize(complete), pending) => {
                 let redo = match &pending {
-                    Some(at) => {
-                        self.accept_pending(&candidate, at)?;
-                        ledger.is_requested(&source).unwrap_or(false)
-                    }
+                    Some(at) => self.accept_and_ask(&candidate, (at, &source))?,
                     None => is_requested,
                 };
                 let job = Job::new(&self.drop_dir, candidate, complete, unchanged)?;
@@ -287,10 +283,21 @@ impl Tracker {
         })
     }
 
-    /// Returns whether a description came that the probe did not look for.
-    fn has_unlisted_description(&self, candidate: &Candidate) -> fs::Result<bool> {
-        let root = self.root()?;
-        self.index.has_unlisted_description((&self.drop_dir, &root), &candidate.input.files)
+    /// Accepts a pending request about a drop. Returns whether it is one to make the array again.
+    fn accept_and_ask(
+        &mut self,
+        candidate: &Candidate,
+        (at, source): (&Path, &Path),
+    ) -> Result<bool, Failure> {
+        self.accept_pending(candidate, at)?;
+        Ok(self.context.ledger().is_requested(source).unwrap_or(false))
+    }
+
+    /// Returns whether a description came that the probe did not look for. Then the next one does.
+    fn has_unlisted_description(&mut self, candidate: &Candidate) -> fs::Result<bool> {
+        let (root, files) = (self.root()?, &candidate.input.files);
+        Ok(self.index.has_unlisted_description((&self.drop_dir, &root), files)?
+            && self.index.look_for_all())
     }
 
     /// Rejects a drop whose data may be lost, without further checks, and refuses the request about
