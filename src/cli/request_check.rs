@@ -235,8 +235,7 @@ fn check_remake(
         _ => {}
     }
     let Ok(rel) = entry.source.strip_prefix(&drop_dir.path) else { return Ok(known) };
-    let mut listed = descriptions_since(drop_dir, last_array);
-    let candidate = match probe_standalone(drop_dir, rel, &mut listed) {
+    let candidate = match probe_standalone(drop_dir, rel, &mut listed_for(drop_dir, last_array)) {
         Ok(ProbeResult::Candidate(candidate)) => *candidate,
         Ok(ProbeResult::Ignored(Reason::Undescribed { .. }))
             if let Some(made) = last_array.filter(|it| !ends_drop(it)) =>
@@ -288,7 +287,7 @@ fn check_remake(
 /// npyd had regard to the older ones when it made the array. The job of that array, and the commit
 /// of its receipt, took less than the time [`JOB_MAX`], or npyd finds out when it carries the
 /// request out.
-fn descriptions_since(drop_dir: &DropDir, made: Option<&Entry>) -> ListedDescriptions {
+fn listed_for(drop_dir: &DropDir, made: Option<&Entry>) -> ListedDescriptions {
     let fs = || Dir::open(&drop_dir.path).and_then(|dir| fs_info(&dir));
     let began = made
         .filter(|it| it.key().is_some_and(|key| key.settings_hash == drop_dir.settings_hash))
