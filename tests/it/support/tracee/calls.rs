@@ -214,7 +214,8 @@ impl Call {
         known.find_map(|(call, _, names)| match &tracee.watched {
             Watched::Below(dirs) => self.change_below(dirs, call, *names),
             Watched::Only(paths) => {
-                let path = paths.iter().find(|path| self.is_on(path, *names))?;
+                let named = self.named(*names);
+                let path = paths.iter().find(|path| named.contains(path))?;
                 Some(Change { call, path: path.display().to_string(), file: None })
             }
         })
@@ -238,17 +239,17 @@ impl Call {
         Some(Change { call, path, file })
     }
 
-    /// Whether it names this file, or a file in this directory, by descriptor or by path.
-    fn is_on(&self, path: &Path, names: Names) -> bool {
-        let is_fd =
-            |at: usize| self.path_of_fd(self.args[at] as c_int).is_some_and(|it| it == path);
-        let is_text = |at: usize| self.text(self.args[at]).is_some_and(|it| Path::new(&it) == path);
-        match names {
-            Names::Nothing => false,
-            Names::Fd(at) => is_fd(at),
-            Names::At(at) => is_fd(at) || is_text(at + 1),
-            Names::Path(at) => is_text(at),
-        }
+    /// The files and directories that it names, by descriptor and by path.
+    fn named(&self, names: Names) -> Vec<PathBuf> {
+        let by_fd = |at: usize| self.path_of_fd(self.args[at] as c_int);
+        let by_text = |at: usize| self.text(self.args[at]).map(PathBuf::from);
+        let (by_fd, by_text) = match names {
+            Names::Nothing => (None, None),
+            Names::Fd(at) => (by_fd(at), None),
+            Names::At(at) => (by_fd(at), by_text(at + 1)),
+            Names::Path(at) => (None, by_text(at)),
+        };
+        by_fd.into_iter().chain(by_text).collect()
     }
 
     fn link_of_fd(&self, fd: c_int) -> PathBuf {
