@@ -9,6 +9,7 @@ use clap::Args;
 
 use crate::cli::archived::{ArchivedAs, archived_as};
 use crate::cli::parts::is_part_named;
+use crate::cli::quarantined::is_numbered_as;
 use crate::cli::rejected_now::is_rejected_now;
 use crate::cli::since::Since;
 use crate::cli::{ConfigArgs, Exit, FatalError, history_csv, print};
@@ -286,4 +287,5 @@ pub(crate) fn is_named(entry: &Entry, name: &Path, config: &Config) -> bool {
         || rel == name
         || was.is_some_and(|was| entry.source == was || is_part_named(entry, &was, &was))
         || is_part_named(entry, name, &path)
+        || is_numbered_as(entry, (name, &path), drop_dir)
 }

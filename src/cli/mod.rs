@@ -19,6 +19,7 @@ mod log;
 mod manifest;
 mod overlaps;
 mod parts;
+mod quarantined;
 mod real_paths;
 mod redo;
 mod redo_name;
@@ -141,8 +142,8 @@ impl From<bool> for Exit {
 /// Parses the command line and runs the command.
 #[must_use]
 pub fn main() -> ExitCode {
+    fs::prepare_process(); // before anything is written, also by the parser
     let cli = Cli::parse();
-    fs::prepare_process();
     let quiet_by_default = !matches!(cli.command, Command::Run(_));
     log::start(cli.log, quiet_by_default);
     facts::observe(|fact| sinks::log::facts::log(&fact)); // until there is a bus

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use crate::cli::history::{is_missing, is_named};
+use crate::cli::quarantined::rejected_with_file;
 use crate::cli::rejected_now::{is_rejected_now, rejected_drop};
 use crate::cli::{ConfigArgs, Exit, FatalError, print};
 use crate::config::Config;
@@ -44,8 +45,15 @@ impl Retry {
             }));
         }
         for name in &self.names {
-            let found: Vec<_> =
-                rejected.iter().filter(|entry| is_named(entry, name, &config)).collect();
+            let found: Vec<_> = match rejected_with_file(name, &rejected, &config) {
+                Some(Ok(entry)) => vec![entry],
+                Some(Err(why)) => {
+                    exit = Exit::Failure;
+                    print(&format!("{}: not retried: {why}", name.display()));
+                    continue;
+                }
+                None => rejected.iter().filter(|entry| is_named(entry, name, &config)).collect(),
+            };
             if found.is_empty() {
                 exit = Exit::Failure;
                 print(&format!(

@@ -7,11 +7,14 @@ use clap::Args;
 
 use crate::cli::history::{is_missing, is_named};
 use crate::cli::locate::locate;
+use crate::cli::quarantined::rejected_with_file;
+use crate::cli::rejected_now::rejected_drop;
 use crate::cli::request_check::check_take;
 use crate::cli::{ConfigArgs, Exit, FatalError, print};
 use crate::config::{Config, DropDir};
 use crate::decide::request_kind::RequestKind;
 use crate::describe::{Correction, Rows};
+use crate::finalize::rejected_paths;
 use crate::ledger::{self, Ledger};
 
 #[derive(Args)]
@@ -95,15 +98,23 @@ fn source<'a>(
         [drop_dir] => return Ok(Ok((drop_dir, drop_dir.path.join(file)))),
         _ => return Ok(Err("several drop directories have this file: give its path".to_owned())),
     }
-    for entry in ledger.rejected()? {
+    let mut rejected = ledger.rejected()?;
+    match rejected_with_file(file, &rejected, config) {
+        Some(Ok(entry)) => rejected = vec![entry.clone()],
+        Some(Err(why)) => return Ok(Err(why)),
+        None => rejected.retain(|entry| is_named(entry, file, config)),
+    }
+    for entry in rejected {
         let drop_dir = config.drop_dir(&entry.drop_dir);
-        let Some(drop_dir) = drop_dir.filter(|_| is_named(&entry, file, config)) else { continue };
+        let Some(drop_dir) = drop_dir else { continue };
         if entry.is_lost() {
             return Ok(Err(entry.reason()));
         }
-        let rel = entry.source.strip_prefix(&entry.drop_dir).unwrap_or(&entry.source);
-        let rejected = drop_dir.rejects.as_ref().map(|rejects| rejects.join(rel));
-        if !is_missing(&entry.source) || rejected.is_some_and(|path| !is_missing(&path)) {
+        let is_in_quarantine = || {
+            let paths = rejected_paths(drop_dir, &rejected_drop(&entry));
+            paths.is_ok_and(|paths| !paths.is_empty())
+        };
+        if !is_missing(&entry.source) || is_in_quarantine() {
             return Ok(Ok((drop_dir, entry.source)));
         }
     }

@@ -27,6 +27,18 @@ pub struct Quarantined {
     number: u32,
 }
 
+impl Quarantined {
+    /// Says why npyd does not restore this drop, and how to.
+    #[must_use]
+    pub fn why_not_restored(&self) -> String {
+        format!(
+            "a later file of its name counts now: to try this one again, move it back to `{}` \
+             yourself",
+            self.source.parent().unwrap_or(&self.source).display()
+        )
+    }
+}
+
 impl<'a> Quarantine<'a> {
     /// Opens a directory. Returns `None` if none of the drop directories has its rejected drops
     /// there.

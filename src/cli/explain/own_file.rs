@@ -61,11 +61,7 @@ impl Query {
         let next = if is_newest {
             format!("correct it here, then run `npyd retry {name}`, which moves it back")
         } else {
-            format!(
-                "a later file of its name counts now: to try this one again, move it back to `{}` \
-                 yourself",
-                source.parent().unwrap_or(source).display()
-            )
+            drop.why_not_restored()
         };
         let mut report = json!({
             "taken_for": kind, "verdict": FileStatus::Rejected, "why": reason, "source": text(source),

@@ -133,6 +133,50 @@ fn which_one_is_retried() {
     }
 }
 
+/// Each command finds the second of two rejected drops of one path by the names of its files there.
+/// Those of the first one lead to it, and not to the second one.
+#[test]
+fn the_names_that_files_have_there() {
+    for name in ["bad/sub/x.raw.1", "x.raw.1", "bad/sub/x.toml.1", "bad/sub/x.raw.rejected.txt.1"] {
+        let site = site();
+        fs::create_dir(site.path("in/sub")).unwrap();
+        reject(&site, "sub/x");
+        site.drop_file("sub/x.raw", [8; 29]);
+        site.drop_file("sub/x.toml", SCAN_MANIFEST).sweep_until("rejected");
+        for earlier in ["bad/sub/x.raw", "bad/sub/x.toml"] {
+            for command in ["retry", "take"] {
+                let told = site.npyd(&[command, earlier]).expect_code(1);
+                told.expect_words(&["a later file of its name counts now", "move it back to `"]);
+            }
+        }
+        if name.ends_with("raw.1") {
+            let told = site.npyd(&["history", "--json", name]).expect_code(0).json();
+            assert_eq!(told.len(), 1, "{told:#?}");
+            assert!(told[0].to_string().contains("29"), "{told:#?}");
+            site.npyd(&["redo", name]).expect_code(1).expect_words(&["npyd retry"]);
+        }
+        site.npyd(&["retry", name]).expect_code(0).expect_words(&["in/sub/x.raw: will be retried"]);
+        assert_eq!(site.read("in/sub/x.raw"), [8; 29], "{name}");
+        assert_eq!(site.names("bad/sub"), ["x.raw", "x.raw.rejected.txt", "x.toml"]);
+    }
+    let site = site();
+    site.npyd(&["retry", "x.raw.1"]).expect_code(1).expect_words(&["no rejected drop"]);
+}
+
+/// If the first of two rejected drops of one path is deleted, the second one can be taken.
+#[test]
+fn a_numbered_one_is_taken() {
+    let site = site();
+    reject(&site, "x");
+    reject(&site, "x");
+    for name in ["x.raw", "x.toml", "x.raw.rejected.txt"] {
+        fs::remove_file(site.path("bad").join(name)).unwrap();
+    }
+    site.npyd(&["take", "bad/x.raw.1"]).expect_code(0).expect_words(&["will be taken"]);
+    site.sweep_until("finalized");
+    assert_eq!(site.read("out/x.npy").len(), 128 + 24);
+}
+
 /// A manifest that was corrected in the drop directory waits for data that npyd moved away.
 #[test]
 fn a_description_that_waits_for_rejected_data() {
