@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::candidate::plan_report;
 use super::file_status::FileStatus;
-use super::{Query, merge, merge_notes};
+use super::{Query, merge, merge_notes, text};
 use crate::decide::evidence::Evidence;
 use crate::decide::name_taker::NameTaker;
 use crate::decide::plan::Plan;
@@ -59,8 +59,13 @@ pub(super) fn foresee(
             merge(report, instead(FileStatus::Finished, &why));
         }
         Ok(Preview { event: ReceiptEvent::Found, output, .. }) => {
-            let note = format!("its array is there already: `{}`", output.display());
-            merge_notes(report, [note]);
+            let why = format!(
+                "its array is there already: `{}`; the ledger has no receipt of it yet, the next \
+                 scan adds one",
+                output.display()
+            );
+            merge(report, instead(FileStatus::Finished, &why));
+            merge(report, json!({"output": text(&output)}));
         }
         Ok(Preview { output, plan, replaced, .. }) => {
             merge(report, plan_report(&plan, &job.dump, &output));

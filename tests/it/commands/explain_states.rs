@@ -512,7 +512,7 @@ fn a_name_that_is_taken() {
         ("reject", &b"something else"[..], "rejected", "already exists"),
         ("replace", b"something else", "ready", "it replaces `scan.npy`"),
         ("number", b"something else", "ready", "out/scan-1.npy"),
-        ("reject", &scan_npy(), "ready", "its array is there already"),
+        ("reject", &scan_npy(), "finished", "its array is there already"),
     ] {
         let site = Site::with(&format!("on_conflict = '{on_conflict}'"));
         site.write("out/scan.npy", content).scan("scan");

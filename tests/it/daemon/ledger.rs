@@ -436,6 +436,10 @@ fn a_state_directory_that_is_full() {
     let log = daemon.log();
     assert_eq!(log.matches("failed to use the ledger").count(), 1, "{log}");
     assert!(log.contains("free some space; until then receipts are kept in memory"), "{log}");
+    // The receipts are in npyd's memory, where no command sees them; the array is there.
+    let told = site.npyd(&["explain", "in/19.raw"]).expect_code(0);
+    let array = site.path("out/19.npy").display().to_string();
+    told.expect_words(&["verdict        finished", &array, "the ledger has no receipt of it yet"]);
     drop(filler);
     fs::remove_file(site.path("state/filler")).unwrap();
     daemon.wait_for_log("can be used again");
