@@ -41,9 +41,9 @@ impl Reason {
             Reason::Size(fit) | Reason::SizeOfPart(_, fit) => Reason::Size(fit.without_growth()),
             Reason::SizeOfComplete(fit) => Reason::SizeOfComplete(fit.without_growth()),
             Reason::SizeByHeader(fit) => Reason::SizeByHeader(fit.without_growth()),
-            Reason::SizeBySidecar { fit, sidecar, keys } => {
+            Reason::SizeBySidecar { fit, sidecar, keys, .. } => {
                 let (fit, sidecar) = (fit.without_growth(), sidecar.clone());
-                Reason::SizeBySidecar { fit, sidecar, keys }
+                Reason::SizeBySidecar { fit, sidecar, keys, part: None }
             }
             Reason::SizeByDtype { why, dtype } => {
                 Reason::SizeByDtype { why: Box::new(why.without_growth()), dtype: *dtype }

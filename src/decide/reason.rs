@@ -193,7 +193,7 @@ pub enum Reason {
     #[error("{0}")]
     Size(SizeFit),
     /// The size does not fit what an instrument's sidecar declares.
-    #[error("{}", misfit_of_sidecar(*fit, sidecar, keys, "use `npyd take`"))]
+    #[error("{}", misfit_of_sidecar((*fit, part.as_ref()), (sidecar, keys), "use `npyd take`"))]
     SizeBySidecar {
         /// How it fits.
         fit: SizeFit,
@@ -201,6 +201,8 @@ pub enum Reason {
         sidecar: FileName,
         /// The keys of the description that declare the size, as a list for people.
         keys: &'static str,
+        /// The data file, if it is one of several.
+        part: Option<FileName>,
     },
     /// A file with a header of its own is longer than the header declares.
     #[error(

@@ -11,16 +11,17 @@ use crate::describe::manifest::DATA_SUFFIXES;
 use crate::model::FileName;
 
 /// Returns how the size of data does not fit their sidecar; `last` is the last of the remedies.
+/// `part` is the data file, if it is one of several.
 pub(crate) fn misfit_of_sidecar(
-    fit: SizeFit,
-    sidecar: &FileName,
-    keys: &str,
+    (fit, part): (SizeFit, Option<&FileName>),
+    (sidecar, keys): (&FileName, &str),
     last: &str,
 ) -> String {
+    let it = part.map_or_else(|| "it".to_owned(), |part| format!("its data file `{part}`"));
     let remedy = format!("correct those, put a manifest beside it, or {last}");
     match fit {
         SizeFit::TooShort { size, of, .. } => format!(
-            "it has {size} of the {of} bytes that `{sidecar}` declares ({keys}); if it is complete, \
+            "{it} has {size} of the {of} bytes that `{sidecar}` declares ({keys}); if it is complete, \
              {remedy}"
         ),
         SizeFit::PartialRecord { bytes, of, .. } => format!(
@@ -28,7 +29,7 @@ pub(crate) fn misfit_of_sidecar(
              declares ({keys}); if it is complete, {remedy}"
         ),
         SizeFit::TooLong { size, of } => {
-            format!("it has {size} bytes, but `{sidecar}` declares {of} ({keys}): {remedy}")
+            format!("{it} has {size} bytes, but `{sidecar}` declares {of} ({keys}): {remedy}")
         }
         fit => fit.to_string(),
     }

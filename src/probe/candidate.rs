@@ -287,8 +287,14 @@ impl Candidate {
                 Reason::SizeByHeader(fit)
             }
             (Reason::Size(fit), DeclaredBy::Sidecar(_), Some(sidecar)) => {
-                let keys = dump.facts.size_keys;
-                Reason::SizeBySidecar { fit, sidecar: sidecar.name.clone(), keys }
+                let (sidecar, keys) = (sidecar.name.clone(), dump.facts.size_keys);
+                match self.input.unfit_share(dump) {
+                    Some((input, fit)) => {
+                        let part = Some(input.name.clone());
+                        Reason::SizeBySidecar { fit, sidecar, keys, part }
+                    }
+                    None => Reason::SizeBySidecar { fit, sidecar, keys, part: None },
+                }
             }
             (reason, ..) => reason,
         }

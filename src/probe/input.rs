@@ -1,5 +1,6 @@
 //! The input of an array: a list of one or more data files, and the file that describes them.
 
+use std::cmp::Ordering;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
@@ -262,22 +263,51 @@ impl Input {
         if let Some(only) = self.only_file() {
             return (only.stat.size, allocated);
         }
-        let share = dump.layout.data_len().unwrap_or(0) / self.count();
-        let own = dump.data_offset.saturating_add(share).saturating_add(dump.trailing);
-        let needed = share.saturating_add(dump.trailing);
+        let own = self.share(dump).saturating_add(dump.around());
+        let odd = self.odd_file(dump).map_or(own, |(_, size)| size);
+        let segments = odd.saturating_sub(dump.around()).saturating_mul(self.count());
+        (dump.around().saturating_add(segments), allocated)
+    }
+
+    /// Returns the number of bytes of data in each file, if all have equal shares.
+    fn share(&self, dump: &Dump) -> u64 {
+        dump.layout.data_len().unwrap_or(0) / self.count()
+    }
+
+    /// Returns the file that decides how those with equal shares fit, and the size that it would
+    /// have with the declared number of bytes before its data.
+    fn odd_file(&self, dump: &Dump) -> Option<(&InputFile, u64)> {
+        let needed = self.share(dump).saturating_add(dump.trailing);
+        let own = needed.saturating_add(dump.data_offset);
         let sizes = || {
             self.files.iter().map(|input| match input.stat.size {
                 // Bytes before data at the end of the file may have another length in each file.
-                size if dump.facts.at_the_end => own.saturating_sub(needed.saturating_sub(size)),
-                size => size,
+                size if dump.facts.at_the_end => {
+                    (input, own.saturating_sub(needed.saturating_sub(size)))
+                }
+                size => (input, size),
             })
         };
-        let least = sizes().min().unwrap_or(own);
-        let most = sizes().max().unwrap_or(own);
-        let odd = if least < own { least } else { most };
-        let around = dump.data_offset.saturating_add(dump.trailing);
-        let segments = odd.saturating_sub(around).saturating_mul(self.count());
-        (around.saturating_add(segments), allocated)
+        let least = sizes().min_by_key(|(_, size)| *size)?;
+        if least.1 < own { Some(least) } else { sizes().max_by_key(|(_, size)| *size) }
+    }
+
+    /// Returns the first of several files with equal shares that has too few or too many bytes, and
+    /// how its size fits. Returns `None` if each has as many as it should.
+    #[must_use]
+    pub fn unfit_share(&self, dump: &Dump) -> Option<(&InputFile, SizeFit)> {
+        if dump.division != Division::EqualShares || self.files.len() < 2 {
+            return None;
+        }
+        let (input, size) = self.odd_file(dump)?;
+        let of = self.share(dump).saturating_add(dump.around());
+        let records = dump.layout.records().filter(|it| it % self.count() == 0);
+        let unfit = match size.cmp(&of) {
+            Ordering::Equal => return None,
+            Ordering::Less => dump.too_short(size, of, records.map(|it| it / self.count())),
+            Ordering::Greater => SizeFit::TooLong { size, of },
+        };
+        Some((input, unfit))
     }
 
     /// Returns whether every byte of the data files was written. Checks both the reported holes and

@@ -109,8 +109,8 @@ fn reworded(reason: &Reason, by_options: bool) -> Option<String> {
         }
         Reason::SizeByHeader(fit) => return misfit(*fit, "correct dtype or shape in its header"),
         Reason::LongerThanHeader { size, of } => longer_than_header(*size, *of),
-        Reason::SizeBySidecar { fit, sidecar, keys } => {
-            misfit_of_sidecar(*fit, sidecar, keys, "give --dtype and --shape")
+        Reason::SizeBySidecar { fit, sidecar, keys, part } => {
+            misfit_of_sidecar((*fit, part.as_ref()), (sidecar, keys), "give --dtype and --shape")
         }
         Reason::Abandoned { found, keeps: Some(keeps) } => format!(
             "{found}: let the producer finish it; only `npyd run` and `npyd sweep` can keep \

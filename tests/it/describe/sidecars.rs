@@ -249,6 +249,31 @@ fn what_can_not_name_its_data_is_told_of() {
     assert!(daemon.stop().success());
 }
 
+/// Of several files, the message names the one whose size does not fit, and its own size.
+#[test]
+fn slices_of_unequal_size() {
+    for (sizes, words) in [
+        ([100, 113, 57], "`c` has 57 of the 100 bytes that `scan.mhd` declares"),
+        ([150, 50, 100], "`b` has 50 of the 100 bytes that `scan.mhd` declares"),
+        ([100, 100, 104], "`c` has 104 bytes, but `scan.mhd` declares 100"),
+    ] {
+        let site = Site::new();
+        site.drop_file(
+            "scan.mhd",
+            "NDims = 3\nDimSize = 10 10 3\nElementType = MET_UCHAR\nElementDataFile = LIST\na\nb\nc\n",
+        );
+        for (name, size) in ["a", "b", "c"].into_iter().zip(sizes) {
+            site.drop_file(name, vec![1; size]);
+        }
+        let told = site.npyd(&["explain", "in/scan.mhd"]).expect_code(0);
+        told.expect_words(&["its data file ", words]);
+        let mut daemon = site.daemon();
+        daemon.wait_for_log(words);
+        assert!(daemon.stop().success());
+        assert_eq!(site.names("out"), [""; 0]);
+    }
+}
+
 /// Slices that arrive one by one are one array once the last is there, and go together.
 #[test]
 fn slices_are_one_array() {
