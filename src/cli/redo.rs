@@ -118,6 +118,7 @@ impl Redo {
         }
         Ok(Correction {
             dtype,
+            dtype_remark: self.dtype.as_ref().and_then(|it| it.remark.map(|it| it.to_string())),
             shape,
             order: self.order,
             offset: self.offset,

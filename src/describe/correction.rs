@@ -24,6 +24,9 @@ pub struct Correction {
     /// The type of the items.
     #[serde(default, deserialize_with = "some_dtype")]
     pub dtype: Option<Dtype>,
+    /// The remark on how an ambiguous text of the type is read.
+    #[serde(default)]
+    pub dtype_remark: Option<String>,
     /// The number of items along each axis; -1 if it follows from the file's size.
     #[serde(default, deserialize_with = "some_dims")]
     pub shape: Option<Vec<i64>>,
@@ -100,11 +103,13 @@ impl Correction {
         .collect()
     }
 
-    /// Returns a remark that lists the given keys; `None` if no key is given.
+    /// Returns the remarks on the given keys: a list of them, and how the dtype is read if its text
+    /// is ambiguous. Empty if no key is given.
     #[must_use]
-    pub fn remark(&self) -> Option<String> {
+    pub fn remarks(&self) -> Vec<String> {
         let keys = self.keys();
-        (!keys.is_empty()).then(|| format!("npyd redo gave {}", keys.join(", ")))
+        let list = (!keys.is_empty()).then(|| format!("npyd redo gave {}", keys.join(", ")));
+        list.into_iter().chain(self.dtype_remark.clone()).collect()
     }
 
     /// Returns the text form: a JSON object.
@@ -112,6 +117,7 @@ impl Correction {
     pub fn to_json(&self) -> String {
         let Correction {
             dtype,
+            dtype_remark,
             shape,
             order,
             offset,
@@ -124,7 +130,8 @@ impl Correction {
             array,
         } = self;
         let mut keys = json!({
-            "dtype": dtype.as_ref().map(ToString::to_string), "shape": shape,
+            "dtype": dtype.as_ref().map(ToString::to_string), "dtype_remark": dtype_remark,
+            "shape": shape,
             "order": order.map(|order| order.to_string()), "offset": offset, "trailing": trailing,
             "in_place": in_place.then_some(true),
             "as_described": as_described.then_some(true),
@@ -184,13 +191,19 @@ impl Correction {
     /// # Errors
     /// The keys contradict each other or those that remain.
     pub fn apply(&self, mut dump: Dump) -> Result<Dump, DescribeError> {
-        let Some(remark) = self.remark() else { return Ok(dump) };
+        let remarks = self.remarks();
+        if remarks.is_empty() {
+            return Ok(dump);
+        }
         if self.dtype.is_some() || self.shape.is_some() || self.order.is_some() {
             let Layout { dtype, order, shape } = &dump.layout;
             let dims = self.shape.clone().unwrap_or_else(|| shape.dims());
             let dtype = self.dtype.as_ref().unwrap_or(dtype).clone();
             dump.layout = Layout::new(dtype, &dims, self.order.unwrap_or(*order))?;
             dump.facts.counted = None;
+            if self.dtype.is_some() {
+                dump.bits_or_bytes = None;
+            }
         }
         if self.shape.is_some() || self.order.is_some() {
             dump.facts.axes.clear();
@@ -205,7 +218,7 @@ impl Correction {
             // The bytes before the data describe another layout, so npyd does not overwrite them.
             dump.front = LeadingBytes::Bare;
         }
-        dump.warnings.push(remark);
+        dump.warnings.extend(remarks);
         match dump.least_file_len() {
             Some(_) => Ok(dump),
             None => {

@@ -27,7 +27,12 @@ pub fn complete_keys(
         return Err(RequestProblem::Undescribed);
     }
     if let Some(before) = before {
+        let dtype_remark = match given.dtype {
+            Some(_) => given.dtype_remark.clone(),
+            None => before.dtype_remark,
+        };
         return Ok(Correction {
+            dtype_remark,
             dtype: given.dtype.clone().or(before.dtype),
             shape: given.shape.clone().or(before.shape),
             order: given.order.or(before.order),
@@ -56,6 +61,7 @@ pub fn complete_keys(
     };
     Ok(Correction {
         dtype: Some(dtype),
+        dtype_remark: given.dtype_remark.clone(),
         shape: Some(shape),
         order: given.order.or(there.map(|header| header.order()).filter(|it| *it == Order::F)),
         offset: given.offset,

@@ -100,7 +100,7 @@ pub fn redo_array(job: &ArrayJob, progress: &mut Meter) -> Result<Receipt, Inter
     if job.correction.in_place {
         let event = write_over(&old, &dump, &header, progress)?;
         let mut receipt = receipt(job, &old, (event, Some(Route::InPlace)), &header, started);
-        receipt.add(job.correction.remark());
+        receipt.add(job.correction.remarks());
         renew_metadata(job, &old, &mut receipt);
         return Ok(receipt);
     }
@@ -123,7 +123,7 @@ pub fn redo_array(job: &ArrayJob, progress: &mut Meter) -> Result<Receipt, Inter
     }
     receipt.add([remake.changes()]);
     receipt.add(remake.backup_remark());
-    receipt.add(job.correction.remark());
+    receipt.add(job.correction.remarks());
     receipt.add([format!("made from the array itself, because {}", what_is_gone(job))]);
     renew_metadata(job, &old, &mut receipt);
     Ok(receipt)

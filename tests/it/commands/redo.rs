@@ -735,8 +735,23 @@ fn a_dtype_that_may_count_bits() {
     let site = Site::with_array("");
     let told = site.npyd(&["redo", "scan.raw", "--dtype", "u8", "--shape", "3"]).expect_code(0);
     told.expect_words(&["will be made again", "`u8` is 8 bytes (uint64), as in NumPy"]);
-    let told = site.npyd(&["redo", "scan.raw", "--dtype", "<u8", "--shape", "3"]).expect_code(0);
+    let receipt = site.sweep().expect_code(0).only_receipt();
+    assert!(reason(&receipt).contains("`u8` is 8 bytes (uint64), as in NumPy"), "{receipt}");
+    let told = site.npyd(&["redo", "scan.raw", "--dtype", "<u8", "--shape", "1,3"]).expect_code(0);
     assert!(told.stderr.is_empty(), "{told}");
+    let receipt = site.sweep().expect_code(0).only_receipt();
+    assert!(!reason(&receipt).contains("`u8`"), "{receipt}");
+    // The array is made from itself, or again from data without a description.
+    for settings in ["source = 'remove'\nremove_unproven = true", "source = 'keep'"] {
+        let site = Site::with(settings);
+        site.scan("scan").sweep_until("finalized");
+        if site.has("in/scan.raw") {
+            fs::remove_file(site.path("in/scan.raw.toml")).unwrap();
+        }
+        site.npyd(&["redo", "scan.npy", "--dtype", "u8", "--shape", "3"]).expect_code(0);
+        let receipt = site.sweep().expect_code(0).only_receipt();
+        assert!(reason(&receipt).contains("`u8` is 8 bytes (uint64)"), "{receipt}");
+    }
 }
 
 /// Notes that a user put into the metadata stay, and so does a symlink of their name.
