@@ -1,5 +1,5 @@
-//! Limits of the machine that npyd reaches with many drop directories or subdirectories: inotify
-//! instances and watches, and open files.
+//! Limits that npyd reaches with many drop directories or subdirectories, inotify instances and
+//! watches, and open files, or with large arrays: the size of files.
 
 use std::path::Path;
 
@@ -19,6 +19,9 @@ const FILES_PER_WORKER: u64 = 16;
 
 /// Descriptors of the rest: the ledger, the log, and what the start has opened.
 const FILES_OF_THE_REST: u64 = 32;
+
+/// What the largest file of a small ledger needs, in bytes.
+const LEDGER_LEN_MIN: u64 = 1 << 20;
 
 /// A limit is almost reached if this share of it is needed, in percent.
 const ALMOST: u64 = 80;
@@ -45,6 +48,17 @@ pub(super) fn check(config: &Config, report: &mut Report) {
     if let Some(limit) = getrlimit(Resource::Nofile).maximum {
         let remedy = "raise LimitNOFILE= (ulimit -n)";
         add(report, "open files", ("the limit", limit), Some(files), remedy);
+    }
+    if let Some(limit) = getrlimit(Resource::Fsize).current {
+        let remedy = "raise LimitFSIZE= (ulimit -f)";
+        if limit < LEDGER_LEN_MIN {
+            let needed = format!("but the ledger needs {LEDGER_LEN_MIN}: {remedy}");
+            report.fail("file size", &format!("the limit = {limit} bytes, {needed}"));
+        } else {
+            let what = "no array and no ledger can be larger";
+            report
+                .add("file size", &format!("warning: the limit = {limit} bytes; {what}: {remedy}"));
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::ErrorCode;
 
 use crate::events::stored::Stored;
-use crate::ledger::obstacle::{find_obstacle, lacks_space};
+use crate::ledger::obstacle::{find_obstacle, lacks_space, reached_file_size};
 
 /// An error of the ledger's database.
 #[derive(Debug)]
@@ -78,9 +78,11 @@ impl fmt::Display for LedgerErrorKind {
 impl LedgerError {
     pub(crate) fn new(path: &Path, kind: impl Into<LedgerErrorKind>) -> Self {
         let kind = kind.into();
-        let is_of_path =
-            matches!(kind.sqlite_code(), Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly));
-        let obstacle = is_of_path.then(|| find_obstacle(path)).flatten();
+        let obstacle = match kind.sqlite_code() {
+            Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly) => find_obstacle(path),
+            Some(ErrorCode::SystemIoFailure) => reached_file_size(path),
+            _ => None,
+        };
         let is_full = match kind.sqlite_code() {
             Some(ErrorCode::DiskFull) => true,
             // SQLite reports so that the file of its shared memory got no room.

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use rustix::fs::{Access, AtFlags, CWD};
 use rustix::io::Errno;
-use rustix::process::{getegid, geteuid, getgroups};
+use rustix::process::{Resource, getegid, geteuid, getgroups, getrlimit};
 
 use crate::ledger::schema::with_suffix;
 
@@ -71,6 +71,23 @@ pub(crate) fn lacks_space(path: &Path) -> bool {
     let dir = path.ancestors().skip(1).find(|dir| dir.exists());
     let stat = dir.and_then(|dir| rustix::fs::statvfs(dir).ok());
     stat.is_some_and(|stat| stat.f_bavail.saturating_mul(stat.f_frsize) < ROOM_MIN)
+}
+
+/// More than SQLite adds to one of its files before it truncates that again, because it can't go
+/// on, in bytes.
+const WRITTEN_MAX: u64 = 1 << 20;
+
+/// Returns that the limit on the size of files keeps SQLite from writing, with a remedy. SQLite
+/// reports an I/O error for `EFBIG`, so the sizes of its files tell.
+pub(crate) fn reached_file_size(path: &Path) -> Option<String> {
+    let limit = getrlimit(Resource::Fsize).current?;
+    let len = |suffix| fs::metadata(with_suffix(path, suffix)).map_or(0, |stat| stat.len());
+    let largest = SUFFIXES.into_iter().map(len).max().unwrap_or(0);
+    (largest.saturating_add(WRITTEN_MAX) > limit).then(|| {
+        format!(
+            "npyd may write files of {limit} bytes at most; raise the limit (LimitFSIZE=, ulimit -f)"
+        )
+    })
 }
 
 /// The suffixes of the names of the files that SQLite has of a database.

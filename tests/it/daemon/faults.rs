@@ -114,6 +114,54 @@ fn a_file_beyond_the_limit() {
     assert!(site.read("out/large.npy") == npy("'|u1'", false, &[1 << 20], &noise(1 << 20)));
 }
 
+/// A limit on the size of files that leaves no room for the ledger is named with its remedy, when
+/// npyd starts and while it works.
+#[test]
+fn a_ledger_beyond_the_limit() {
+    let words = ["the limit", "LimitFSIZE=", "ulimit -f"];
+    for limit in [0, 1000, 5000, 40_000] {
+        let site = Site::new();
+        let told = site.sweep_within(&format!("--fsize={limit}")).expect_code(2);
+        told.expect_words(&words).expect_words(&[&format!("{limit} bytes"), "ledger.sqlite"]);
+        site.scan("scan").sweep_until("finalized");
+    }
+    let site = Site::with("rescan = \"1s\"");
+    let npyd = site.command();
+    let mut limited = Command::new("prlimit");
+    limited.envs(npyd.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    limited.args(["--fsize=400000", "--"]).arg(npyd.get_program());
+    let mut daemon = Daemon::start_as(&site, "npyd.toml", limited);
+    let mut number = 0;
+    while !daemon.log().contains("failed to use the ledger") {
+        site.scan(&number.to_string());
+        daemon.wait_for_file(&format!("out/{number}.npy"));
+        number += 1;
+        assert!(number < 2000, "{}", daemon.log());
+    }
+    daemon.wait_for_log("npyd may write files of 400000 bytes at most; raise the limit");
+    daemon.wait_for_log("until then receipts are kept in memory");
+    let log = daemon.log();
+    assert!(!log.contains("disk I/O error"), "{log}");
+}
+
+/// `npyd check` reports a limit on the size of files.
+#[test]
+fn a_limit_that_check_reports() {
+    let site = Site::new();
+    for (limit, words) in
+        [("1000", "but the ledger needs 1048576"), ("9000000", "no array and no ledger")]
+    {
+        let mut limited = Command::new("prlimit");
+        limited.args([&format!("--fsize={limit}"), "--"]).arg(site.command().get_program());
+        limited.args(["check", "--config"]).arg(site.path("npyd.toml"));
+        Outcome::of(&mut limited).expect_words(&[
+            &format!("the limit = {limit} bytes"),
+            words,
+            "LimitFSIZE=",
+        ]);
+    }
+}
+
 /// Sweeps with little of a resource, then with ever more until that is enough; in the end there is
 /// the array, and before that its source. Returns how many sweeps had too little.
 fn sweep_with_ever_more(limits: impl Iterator<Item = String>, check: fn(&Outcome)) -> usize {
