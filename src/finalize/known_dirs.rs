@@ -29,8 +29,7 @@ pub fn is_known(drop_dir: &DropDir, path: &Path) -> bool {
 /// fault of the directory: all drops that need it wait.
 pub(crate) fn open_known(drop_dir: &DropDir, path: &Path) -> fs::Result<Dir> {
     let dir = Dir::open_trusted(path, drop_dir.untrusted_root())?;
-    let stat = dir.stat_self()?;
-    let found = DirId { file_system: fs::fs_id(&dir)?, dir: (stat.ino, stat.born_ns) };
+    let found = DirId { file_system: fs::fs_id(&dir)?, dir: fs::dir_id(&dir, &dir.stat_self()?)? };
     match drop_dir.in_force.recognize(path, found) {
         Recognized::Known => {}
         Recognized::NewDir => facts::note(Fact::NewDir(path.to_path_buf())),

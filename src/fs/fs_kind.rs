@@ -9,7 +9,9 @@ use rustix::fs;
 use rustix::io::retry_on_intr;
 
 use crate::fs::{Dir, Operation, Result};
-use crate::model::{FsInfo, FsKind};
+use crate::model::{FsInfo, FsKind, Stat};
+
+const OVERLAY: FsKind = FsKind::Named("overlay");
 
 /// Known file systems: `f_type` (`statfs(2)`, `linux/magic.h`), kind, and whether other hosts can
 /// write to it.
@@ -18,7 +20,7 @@ const KINDS: [(u32, FsKind, bool); 27] = [
     (0x5846_5342, FsKind::Xfs, false),
     (0x9123_683e, FsKind::Btrfs, false),
     (0x0102_1994, FsKind::Tmpfs, false),
-    (0x794c_7630, FsKind::Named("overlay"), false),
+    (0x794c_7630, OVERLAY, false),
     (0x2fc1_2fc1, FsKind::Named("zfs"), false),
     (0xf2f5_2010, FsKind::F2fs, false),
     (0xca45_1a4e, FsKind::Named("bcachefs"), false),
@@ -66,6 +68,14 @@ impl FsFacts {
 pub fn fs_info(dir: &Dir) -> Result<FsInfo> {
     let info = dir.fs.info(dir).map_err(|errno| dir.error(Operation::GetFileSystemOfDir, errno))?;
     Ok(*info)
+}
+
+/// Returns what identifies a directory on its file system: inode number and time of creation. On
+/// overlayfs it is the number alone: a copy-up, which the first file written there causes, gives
+/// the directory another time of creation.
+pub fn dir_id(dir: &Dir, stat: &Stat) -> Result<(u64, i64)> {
+    let is_overlay = fs_info(dir)?.kind == OVERLAY;
+    Ok((stat.ino, if is_overlay { 0 } else { stat.born_ns }))
 }
 
 /// Returns how many bytes this user may still allocate on the file system of a directory.

@@ -72,7 +72,7 @@ pub use error::{FsError, Result};
 #[cfg(feature = "sabotage")]
 pub use fault_injection::skips;
 pub use file::DataFile;
-pub use fs_kind::{FsId, free_space, fs_id, fs_ids_above, fs_info};
+pub use fs_kind::{FsId, dir_id, free_space, fs_id, fs_ids_above, fs_info};
 pub use holders::{FileUse, Holder, Holders};
 pub use inotify::{Inotify, InotifyEvent, WatchId};
 pub use ioprio::{IdlePriority, make_idle};

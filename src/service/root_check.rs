@@ -61,7 +61,9 @@ pub(super) struct DirIdentity {
 
 impl DirIdentity {
     pub(super) fn of(path: &Path) -> fs::Result<Self> {
-        let Stat { dev, ino, born_ns, mount, .. } = Dir::open(path)?.stat_self()?;
+        let dir = Dir::open(path)?;
+        let stat = dir.stat_self()?;
+        let (Stat { dev, mount, .. }, (ino, born_ns)) = (stat, fs::dir_id(&dir, &stat)?);
         Ok(DirIdentity { dev, ino, born_ns, mount })
     }
 }

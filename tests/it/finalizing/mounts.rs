@@ -8,7 +8,7 @@ use std::process::Command;
 
 use crate::support::{
     Daemon, Mounted, Receipts, SCAN_MANIFEST, Site, as_root, noise, npy, scan_bytes, scan_npy,
-    succeeds,
+    succeeds, wait_until,
 };
 
 /// As many records as there are.
@@ -29,6 +29,14 @@ fn move_to(site: &Site, root: &str, settings: &str) {
     let path = |name: &str| format!("{}\"", site.path(name).display());
     let config = config.replace(&path("in"), &path(&format!("{root}/in")));
     site.write("npyd.toml", config.replace(&path("out"), &path(&format!("{root}/out"))));
+}
+
+/// Mounts the directories below `layers` at `merged`.
+fn overlay(site: &Site) -> Option<Mounted> {
+    let layer = |name: &str| site.path(format!("layers/{name}")).display().to_string();
+    let layers = [("lowerdir", "lower"), ("upperdir", "upper"), ("workdir", "work")];
+    let layers = layers.map(|(key, name)| format!("{key}={}", layer(name))).join(",");
+    Mounted::with(site, "merged", "mount", &["-t", "overlay", "overlay", "-o", &layers])
 }
 
 /// Removed sources vanish from the overlay, and the layer below stays as it was. A writer that
@@ -52,11 +60,7 @@ fn an_overlay() {
         site.write("layers/lower/in/held.raw.toml", OPEN_SHAPE);
         site.write("layers/lower/in/room.raw", [&[0; 128][..], &[3; 3]].concat());
         site.write("layers/lower/in/room.raw.toml", ROOM);
-        let layer = |name: &str| site.path(format!("layers/{name}")).display().to_string();
-        let layers = [("lowerdir", "lower"), ("upperdir", "upper"), ("workdir", "work")];
-        let layers = layers.map(|(key, name)| format!("{key}={}", layer(name))).join(",");
-        let args = ["-t", "overlay", "overlay", "-o", &layers];
-        let Some(_merged) = Mounted::with(&site, "merged", "mount", &args) else { return };
+        let Some(_merged) = overlay(&site) else { return };
         move_to(&site, "merged", &format!("source = '{source}'"));
 
         let held = site.path("merged/in/held.raw");
@@ -76,6 +80,47 @@ fn an_overlay() {
         assert_eq!(site.names("layers/lower/in").len(), 6);
         assert_eq!(site.names("layers/lower/out"), [""; 0]);
     }
+}
+
+/// The first file that is written to a directory of the lower layer copies the directory up, which
+/// gives it another time of creation. It is the same directory: npyd watches it all the time, and
+/// its log has no line about it.
+#[test]
+fn directories_of_an_overlay_that_are_copied_up() {
+    if !as_root() {
+        return;
+    }
+    let site = Site::new();
+    fs::create_dir(site.path("layers")).unwrap();
+    let Some(_layers) = Mounted::memory(&site, "layers") else { return };
+    for dir in ["layers/upper", "layers/work", "layers/lower/in", "layers/lower/out", "merged"] {
+        fs::create_dir_all(site.path(dir)).unwrap();
+    }
+    let Some(_merged) = overlay(&site) else { return };
+    move_to(&site, "merged", "rescan = '1h'");
+    let born = |dir: &str| fs::metadata(site.path(dir)).unwrap().created().unwrap();
+    let was_born = ["merged/in", "merged/out"].map(born);
+    // So that the two times differ, whatever the granularity of the clock.
+    wait_until("a later clock", String::new, || {
+        site.write("layers/probe", "");
+        let is_later = born("layers/probe") > was_born[1];
+        fs::remove_file(site.path("layers/probe")).unwrap();
+        is_later
+    });
+    let mut daemon = site.daemon();
+    for number in 0..3 {
+        site.write(&format!("merged/in/{number}.raw.toml"), OPEN_SHAPE);
+        site.write(&format!("merged/in/{number}.raw"), [number; 6]);
+        daemon.wait_for_receipts("finalized", usize::from(number) + 1);
+        assert_eq!(site.read(&format!("merged/out/{number}.npy")), records(&[number; 6]));
+        // The checks of the root are a second apart.
+        std::thread::sleep(std::time::Duration::from_millis(1200));
+    }
+    assert!(was_born[0] < born("merged/in") && was_born[1] < born("merged/out"));
+    let log = daemon.log();
+    assert!(!log.contains("is a new directory"), "{log}");
+    assert_eq!(log.matches("watching `").count(), 1, "{log}");
+    assert!(daemon.stop().success());
 }
 
 /// Between two mounts of one file system the kernel neither renames nor links, although the device
