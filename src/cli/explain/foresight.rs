@@ -1,6 +1,7 @@
 //! Foresight: what a complete drop meets under the name of its array. The daemon may have to wait,
 //! or to reject it, because of a file that is there already.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, SystemTime};
@@ -10,6 +11,7 @@ use serde_json::{Value, json};
 use super::candidate::plan_report;
 use super::file_status::FileStatus;
 use super::{Query, merge, merge_notes, text};
+use crate::config::Disposition;
 use crate::decide::evidence::Evidence;
 use crate::decide::name_taker::NameTaker;
 use crate::decide::plan::Plan;
@@ -50,22 +52,8 @@ pub(super) fn foresee(
         ..job
     };
     match preview(&job) {
-        Ok(Preview { event: ReceiptEvent::Found, output, .. }) if query.is_unread => {
-            let why = format!(
-                "its array is there, as its bytes show: `{}`; the ledger, which says more, can't be \
-                 read here",
-                output.display()
-            );
-            merge(report, instead(FileStatus::Finished, &why));
-        }
         Ok(Preview { event: ReceiptEvent::Found, output, .. }) => {
-            let why = format!(
-                "its array is there already: `{}`; the ledger has no receipt of it yet, the next \
-                 scan adds one",
-                output.display()
-            );
-            merge(report, instead(FileStatus::Finished, &why));
-            merge(report, json!({"output": text(&output)}));
+            foresee_found(query, report, (&source, &output));
         }
         Ok(Preview { output, plan, replaced, .. }) => {
             merge(report, plan_report(&plan, &job.dump, &output));
@@ -96,6 +84,28 @@ pub(super) fn foresee(
         // Not known here, for example because this user may not read the output.
         Err(_) => {}
     }
+}
+
+/// Says that the array of a drop is there, although the ledger has no receipt of it, or can't be
+/// read.
+fn foresee_found(query: &Query, report: &mut Value, (source, output): (&Path, &Path)) {
+    let array = output.display();
+    let why = if query.is_unread {
+        format!(
+            "its array is there, as its bytes show: `{array}`; the ledger, which says more, can't be \
+             read here"
+        )
+    } else if query.drop_dir.source != Disposition::Keep || query.latest(source).is_some() {
+        // What is still to be done with the source makes it a drop that npyd works on.
+        return merge_notes(report, [format!("its array is there already: `{array}`")]);
+    } else {
+        format!(
+            "its array is there already: `{array}`; the ledger has no receipt of it yet, the next \
+             scan adds one"
+        )
+    };
+    merge(report, instead(FileStatus::Finished, &why));
+    merge(report, json!({"output": text(output)}));
 }
 
 /// Adds whether the data have the declared digest.
