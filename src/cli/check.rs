@@ -378,8 +378,8 @@ fn check_dir(path: &Path, drop_dir: &DropDir, places: &ProbedPlaces) -> fs::Resu
     ];
     let abilities =
         abilities.map(|(name, can)| format!("{name} {}", if can { "yes" } else { "no" }));
-    let free = BinaryBytes(fs::free_space(&dir)?);
-    Ok(format!("{}, {free} free; {}", fs.kind, abilities.join(", ")))
+    let free = fs::free_space(&dir)?.map(|free| format!(", {} free", BinaryBytes(free)));
+    Ok(format!("{}{}; {}", fs.kind, free.unwrap_or_default(), abilities.join(", ")))
 }
 
 /// Returns the lines about routes: the route of each sample dump, under the name of the sample, and

@@ -13,9 +13,9 @@ pub enum OutputProblem {
     /// All numbered names are taken.
     #[error("there are already {NUMBER_MAX} files named like `{0}`: move them away")]
     NamesExhausted(FileName),
-    /// The array that would be replaced has as many backups as it can have.
+    /// No number is left above those of the backups of the array that would be replaced.
     #[error(
-        "`{name}` has the maximum number of backups, up to `{}`: move them away",
+        "`{name}` has a backup with the highest number, `{}` or above it: move that away",
         name.backup(NUMBER_MAX)
     )]
     BackupsExhausted {

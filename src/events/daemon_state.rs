@@ -37,6 +37,11 @@ pub enum DaemonState {
         /// What happens to sources, as a participle.
         what: &'static str,
     },
+    /// A new configuration lacks a drop directory.
+    LeftOut {
+        /// The drop directory.
+        drop_dir: PathBuf,
+    },
     /// The daemon received a signal to stop.
     Stopping,
     /// The daemon exits.
@@ -73,6 +78,11 @@ impl fmt::Display for DaemonState {
                 f,
                 "sources in `{}` are {what} from now on; those whose arrays are finished stay: `npyd \
                  redo NAME` lets one go",
+                shown(drop_dir)
+            ),
+            DaemonState::LeftOut { drop_dir } => write!(
+                f,
+                "`{}` is not in the configuration any more: its files stay as they are",
                 shown(drop_dir)
             ),
             DaemonState::Stopping => f.write_str("stopping"),

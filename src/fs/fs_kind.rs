@@ -78,11 +78,13 @@ pub fn dir_id(dir: &Dir, stat: &Stat) -> Result<(u64, i64)> {
     Ok((stat.ino, if is_overlay { 0 } else { stat.born_ns }))
 }
 
-/// Returns how many bytes this user may still allocate on the file system of a directory.
-pub fn free_space(dir: &Dir) -> Result<u64> {
+/// Returns how many bytes this user may still allocate on the file system of a directory; `None` if
+/// that does not count its blocks, such as ramfs.
+pub fn free_space(dir: &Dir) -> Result<Option<u64>> {
     let failed = |errno| dir.error(Operation::GetFileSystemOfDir, errno);
     let statfs = retry_on_intr(|| fs::fstatfs(dir)).map_err(failed)?;
-    Ok(statfs.f_bavail.saturating_mul(statfs.f_bsize.try_into().unwrap_or(0)))
+    let free = statfs.f_bavail.saturating_mul(statfs.f_bsize.try_into().unwrap_or(0));
+    Ok((statfs.f_blocks > 0).then_some(free))
 }
 
 /// Type and id of a file system, which stay the same when it is mounted again.

@@ -34,6 +34,8 @@ pub struct Earlier {
     pub made_at: Option<SystemTime>,
     /// The path of the newest array.
     pub output: Option<PathBuf>,
+    /// The path of the array of the receipt that was read last.
+    last_read: Option<PathBuf>,
 }
 
 impl Ledger {
@@ -90,7 +92,13 @@ impl Earlier {
             self.output.clone_from(&entry.output);
         }
         let event = ReceiptEvent::from_name(&entry.receipt_event());
-        self.remakes += u32::from(event == Some(ReceiptEvent::Remade));
+        // With `on_change = "number"`, each array is a first one, under a name of its own.
+        let is_numbered = event == Some(ReceiptEvent::Finalized)
+            && entry.output.is_some()
+            && self.last_read.is_some()
+            && self.last_read != entry.output;
+        self.last_read = entry.output.clone().or(self.last_read.take());
+        self.remakes += u32::from(event == Some(ReceiptEvent::Remade) || is_numbered);
         // A later receipt only found the array.
         if event != Some(ReceiptEvent::Found) {
             let route = || receipt["route"].as_str().and_then(Route::from_name);
@@ -138,6 +146,26 @@ mod tests {
         record(&ledger, ReceiptEvent::Found, kept, "2:4:4:5 9:9:9:9 scan.raw.toml");
         let all = ["2:4:4:5 9:9:9:9 scan.raw.toml", "2:4:4:4", "1:2:2:2", "1:1:1:1"];
         assert_eq!(earlier(&ledger, 7), (all.map(str::to_owned).to_vec(), 2));
+    }
+
+    /// With `on_change = "number"`. An array that was deleted and made again counts once.
+    #[test]
+    fn each_further_name_is_a_remake() {
+        let ledger = Ledger::in_memory().unwrap();
+        for (output, data) in [("a", "1:1:1:1"), ("a-1", "1:2:2:2"), ("a-2", "1:3:3:3")] {
+            for _ in 0..2 {
+                let (event, gone) = (ReceiptEvent::Finalized, Reason::Gone);
+                let receipt = Receipt::without_output(event, "/in".into(), SOURCE.into(), &gone);
+                let output = Some(format!("/out/{output}.npy").into());
+                let fate = Some(SourceFate::Kept);
+                let receipt = Receipt { output, source_fate: fate, ..receipt };
+                let identity = SourceIdentity::parse(data);
+                ledger
+                    .record(&[(receipt, Some(Fingerprint { settings_hash: 1, identity }))])
+                    .unwrap();
+            }
+        }
+        assert_eq!(earlier(&ledger, 1).1, 2);
     }
 
     #[test]

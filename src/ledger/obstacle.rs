@@ -70,7 +70,10 @@ const ROOM_MIN: u64 = 64 << 10;
 pub(crate) fn lacks_space(path: &Path) -> bool {
     let dir = path.ancestors().skip(1).find(|dir| dir.exists());
     let stat = dir.and_then(|dir| rustix::fs::statvfs(dir).ok());
-    stat.is_some_and(|stat| stat.f_bavail.saturating_mul(stat.f_frsize) < ROOM_MIN)
+    // A file system such as ramfs has no limit, and reports no blocks at all.
+    stat.is_some_and(|stat| {
+        stat.f_blocks > 0 && stat.f_bavail.saturating_mul(stat.f_frsize) < ROOM_MIN
+    })
 }
 
 /// More than SQLite adds to one of its files before it truncates that again, because it can't go

@@ -3,7 +3,7 @@
 //! hang.
 
 use std::collections::{HashMap, HashSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -343,8 +343,19 @@ impl Daemon {
         self.context.configure(&Arc::new(config.clone()));
         let before = std::mem::replace(&mut self.config, config);
         self.catch_up();
+        self.report_left_out(&before);
         self.report_dispositions(&before);
         self.publish(DaemonState::Reloaded { drop_dirs: self.drop_dirs() });
+    }
+
+    /// Reports drop directories that the configuration does not have any more.
+    fn report_left_out(&self, before: &Config) {
+        let paths = |config: &Config| -> HashSet<PathBuf> {
+            config.drop_dirs.iter().map(|it| it.path.clone()).collect()
+        };
+        for drop_dir in paths(before).difference(&paths(&self.config)).cloned() {
+            self.publish(DaemonState::LeftOut { drop_dir });
+        }
     }
 
     /// Reports drop directories whose sources are no longer kept: those of finished arrays stay.

@@ -108,28 +108,37 @@ impl Meter {
         if self.last_event.elapsed() >= EVENT_INTERVAL {
             self.publish(Some(done));
         }
-        self.throttle(moved);
+        self.throttle(done, moved);
         !self.stopped()
     }
 
-    fn throttle(&mut self, moved: u64) {
+    fn throttle(&mut self, done: u64, moved: u64) {
         let Some(limiter) = self.limiter.as_ref().map(Arc::clone) else { return };
-        self.pause(limiter.rest(moved.saturating_sub(self.limited), Instant::now()));
+        let changes = limiter.changes();
+        let rest = limiter.rest(moved.saturating_sub(self.limited), Instant::now());
         self.limited = moved;
+        self.pause(rest, done, || limiter.changes() == changes);
         while let Some(backoff) = limiter.respite()
             && !self.stopped()
         {
-            self.pause(backoff);
+            self.pause(backoff, done, || true);
         }
     }
 
-    fn pause(&self, time: Duration) {
-        let until = Instant::now() + time;
-        while let left = until.saturating_duration_since(Instant::now())
+    /// Pauses for that time, or until `goes_on` returns `false`. Publishes the progress meanwhile:
+    /// at a low rate a pause may last for minutes.
+    fn pause(&mut self, time: Duration, done: u64, goes_on: impl Fn() -> bool) {
+        let until = Instant::now().checked_add(time);
+        while let left =
+            until.map_or(POLL_INTERVAL, |it| it.saturating_duration_since(Instant::now()))
             && !left.is_zero()
+            && goes_on()
             && !self.stopped()
         {
             thread::sleep(left.min(POLL_INTERVAL));
+            if self.last_event.elapsed() >= EVENT_INTERVAL {
+                self.publish(Some(done));
+            }
         }
     }
 
@@ -154,6 +163,8 @@ mod tests {
 
     use super::*;
     use crate::events::sink::{Filter, Sink, WhenFull};
+    use crate::model::Rate;
+    use crate::throttle::rate::RateLimiters;
 
     struct Recorder(Sender<WorkProgress>);
 
@@ -171,6 +182,32 @@ mod tests {
                 let _ = self.0.send(progress.clone());
             }
         }
+    }
+
+    /// A pause at a low rate is long. It has progress, and ends when the rate changes.
+    #[test]
+    fn a_pause_has_progress_and_follows_the_rate() {
+        let (to, events) = unbounded();
+        let bus = Arc::new(Bus::new(vec![Box::new(Recorder(to))]).unwrap());
+        let limiters = RateLimiters::default();
+        let dir = PathBuf::from("/in");
+        let limiter = limiters.of(&dir, Some(Rate(1)), None);
+        let drop_of = DropPath { drop_dir: dir.clone(), source: "/in/a.raw".into() };
+        let mut meter =
+            Meter::new(drop_of, "/out/a.npy".into(), &bus, &Arc::default(), Some(&limiter));
+        meter.begin(Phase::Copy, 1 << 30);
+        let (ended, end) = unbounded();
+        let work = thread::spawn(move || {
+            let goes_on = meter.advance(1 << 30);
+            ended.send(goes_on).unwrap();
+        });
+        let patience = Duration::from_mins(2);
+        let progress = events.recv_timeout(patience).unwrap();
+        assert_eq!(progress.done, Some(1 << 30));
+        assert!(Arc::ptr_eq(&limiter, &limiters.of(&dir, None, None)));
+        assert_eq!(end.recv_timeout(patience), Ok(true));
+        work.join().unwrap();
+        bus.stop(None);
     }
 
     #[test]

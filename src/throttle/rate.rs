@@ -1,6 +1,8 @@
 //! Rate limiter for copies, so that acquisition keeps the disk's bandwidth.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use crate::model::Rate;
@@ -12,29 +14,81 @@ const BURST: Duration = Duration::from_millis(100);
 /// Pause before the I/O pressure is read again.
 const PRESSURE_BACKOFF: Duration = Duration::from_millis(500);
 
+/// The limiters of the drop directories. A new configuration changes the rate of the copies that
+/// are under way, too.
+#[derive(Default)]
+pub struct RateLimiters(Mutex<HashMap<PathBuf, Weak<RateLimiter>>>);
+
+impl RateLimiters {
+    /// Returns the limiter of a drop directory, with this rate.
+    #[must_use]
+    pub fn of(
+        &self,
+        drop_dir: &Path,
+        max_rate: Option<Rate>,
+        pressure: Option<Arc<Pressure>>,
+    ) -> Arc<RateLimiter> {
+        let mut limiters = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        limiters.retain(|_, limiter| limiter.strong_count() > 0);
+        if let Some(limiter) = limiters.get(drop_dir).and_then(Weak::upgrade) {
+            limiter.set_rate(max_rate, Instant::now());
+            return limiter;
+        }
+        let limiter = Arc::new(RateLimiter::new(max_rate, pressure));
+        limiters.insert(drop_dir.to_path_buf(), Arc::downgrade(&limiter));
+        limiter
+    }
+}
+
 /// Limits all copies of one drop directory together.
 pub struct RateLimiter {
+    limit: Mutex<Limit>,
+    pressure: Option<Arc<Pressure>>,
+}
+
+struct Limit {
     max_rate: Option<Rate>,
     /// The time at which the bytes moved so far are due at the configured rate.
-    due: Mutex<Instant>,
-    pressure: Option<Arc<Pressure>>,
+    due: Instant,
+    /// How often the rate changed.
+    changes: u64,
 }
 
 impl RateLimiter {
     /// Makes a limiter of a rate and of I/O pressure; each is optional.
     #[must_use]
     pub fn new(max_rate: Option<Rate>, pressure: Option<Arc<Pressure>>) -> Self {
-        RateLimiter { max_rate, due: Mutex::new(Instant::now()), pressure }
+        let limit = Limit { max_rate, due: Instant::now(), changes: 0 };
+        RateLimiter { limit: Mutex::new(limit), pressure }
+    }
+
+    /// Sets another rate. What was moved so far does not count for it.
+    fn set_rate(&self, max_rate: Option<Rate>, now: Instant) {
+        let mut limit = self.limit();
+        if limit.max_rate != max_rate {
+            *limit = Limit { max_rate, due: now, changes: limit.changes + 1 };
+        }
+    }
+
+    /// Returns how often the rate changed. A pause ends when it does.
+    #[must_use]
+    pub fn changes(&self) -> u64 {
+        self.limit().changes
+    }
+
+    fn limit(&self) -> MutexGuard<'_, Limit> {
+        self.limit.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Returns how long to pause after `moved` more bytes.
     #[must_use]
     pub fn rest(&self, moved: u64, now: Instant) -> Duration {
-        let Some(rate) = self.max_rate else { return Duration::ZERO };
-        let mut due = self.due.lock().unwrap_or_else(PoisonError::into_inner);
-        let begin = now.checked_sub(BURST).map_or(*due, |earliest| earliest.max(*due));
-        *due = begin.checked_add(rate.time_of(moved)).unwrap_or(begin);
-        due.saturating_duration_since(now)
+        let mut limit = self.limit();
+        let Some(rate) = limit.max_rate else { return Duration::ZERO };
+        let due = limit.due;
+        let begin = now.checked_sub(BURST).map_or(due, |earliest| earliest.max(due));
+        limit.due = begin.checked_add(rate.time_of(moved)).unwrap_or(begin);
+        limit.due.saturating_duration_since(now)
     }
 
     /// Returns how long to pause for I/O pressure; `None` if the pressure is low.

@@ -211,7 +211,8 @@ impl Tracker {
     ) -> Self {
         let settings_hash = drop_dir.settings_hash;
         let state_requests = StateRequests::new(context.bus());
-        let pace = Arc::new(RateLimiter::new(drop_dir.max_rate, context.pressure.clone()));
+        let pressure = context.pressure.clone();
+        let pace = context.limiters.of(&drop_dir.path, drop_dir.max_rate, pressure);
         Tracker {
             drop_dir,
             context,

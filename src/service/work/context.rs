@@ -17,7 +17,7 @@ use crate::service::work::committer::{Committer, Recorder};
 use crate::service::work::in_work::InWork;
 use crate::throttle::meter::Meter;
 use crate::throttle::psi::Pressure;
-use crate::throttle::rate::RateLimiter;
+use crate::throttle::rate::{RateLimiter, RateLimiters};
 
 /// The state that all drop directories share.
 #[derive(Clone)]
@@ -30,6 +30,8 @@ pub struct Context {
     pub retries: bool,
     /// The limit of I/O pressure above which copies pause, if there is one.
     pub pressure: Option<Arc<Pressure>>,
+    /// The limits of the copies of each drop directory.
+    pub(crate) limiters: Arc<RateLimiters>,
     /// Whose files this process may take leases on.
     pub lease_right: LeaseRight,
     /// Stores and publishes the receipts of workers; has the ledger and the bus.
@@ -72,6 +74,7 @@ impl Context {
             stop: Arc::new(AtomicBool::new(false)),
             retries,
             pressure: pressure.flatten().map(Arc::new),
+            limiters: Arc::default(),
             lease_right: LeaseRight::probe(&config.state_dir),
         })
     }

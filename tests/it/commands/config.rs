@@ -438,6 +438,22 @@ fn by_another_user() {
     ]);
 }
 
+/// Such as ramfs, which has no limit.
+#[test]
+fn a_file_system_that_does_not_count_its_blocks() {
+    if !crate::support::as_root() {
+        return;
+    }
+    let site = Site::new();
+    let mount = ["-t", "ramfs", "npyd"];
+    let Some(_mounted) = crate::support::Mounted::with(&site, "state", "mount", &mount) else {
+        return;
+    };
+    site.sweep().expect_code(0);
+    let told = site.npyd(&["check"]).expect_code(0);
+    assert!(!told.stdout.contains("full") && !told.stdout.contains(" 0 B free"), "{told}");
+}
+
 /// The kernel renames nothing from one mount to another, also within one file system.
 #[test]
 fn mounts_between_drops_and_arrays() {

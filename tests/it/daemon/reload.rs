@@ -98,6 +98,7 @@ fn a_drop_is_removed() {
     let mut daemon = site.daemon();
     site.configure("");
     daemon.reload();
+    daemon.wait_for_log("in-2` is not in the configuration any more: its files stay as they are");
     site.write("in-2/scan.raw", crate::support::scan_bytes());
     site.write("in-2/scan.raw.toml", crate::support::SCAN_MANIFEST);
     site.scan("scan");
