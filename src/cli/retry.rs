@@ -63,16 +63,18 @@ impl Retry {
             }
             chosen.extend(found);
         }
+        let mut is_silent = self.all;
         for entry in chosen {
             if entry.is_lost() {
                 // A drop with data loss can't be retried. With --all that is not an error.
                 exit = if self.all { exit } else { Exit::Failure };
                 print(&format!("{}: not retried: {}", entry.source.display(), entry.reason()));
+                is_silent = false;
                 continue;
             }
             match retry(entry, &config, &ledger) {
                 Ok(true) => print(&format!("{}: will be retried", entry.source.display())),
-                Ok(false) if self.all => {} // somebody has deleted it
+                Ok(false) if self.all => continue, // somebody has deleted it
                 Ok(false) => {
                     exit = Exit::Failure;
                     let drop_dir = config.drop_dir(&entry.drop_dir);
@@ -86,6 +88,10 @@ impl Retry {
                     print(&format!("{}: not retried: {error}", entry.source.display()));
                 }
             }
+            is_silent = false;
+        }
+        if is_silent {
+            print("no drop is rejected");
         }
         Ok(exit)
     }

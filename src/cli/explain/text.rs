@@ -37,6 +37,10 @@ pub(super) fn print_text(path: &Path, report: &Value) {
             print(&format!("  {label:<14} {}", values.join(", ")));
         }
     }
+    if let Some(seconds) = report["proof_in_seconds"].as_f64() {
+        let seconds = seconds.ceil();
+        print(&format!("  {:<14} {seconds:.0} s, if nothing changes until then", "ready in"));
+    }
     for writer in report["writers"].as_array().into_iter().flatten() {
         let field = |name: &str| json_text(&writer[name]).unwrap_or_default();
         let (name, pid, file) = (field("name"), field("pid"), field("file"));

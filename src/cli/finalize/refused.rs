@@ -117,7 +117,7 @@ fn reworded(reason: &Reason, by_options: bool) -> Option<String> {
              {keeps} (salvage = \"whole-records\")"
         ),
         Reason::Undescribed { remark } => format!(
-            "it has no manifest, no pending header, and no template matches its name{}; describe it \
+            "it has no manifest, sidecar or pending header, and no template matches its name{}; describe it \
              with --dtype and --shape",
             after_semicolon(remark.as_ref())
         ),

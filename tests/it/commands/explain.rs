@@ -138,3 +138,17 @@ fn an_abandoned_file() {
     let told = site.npyd(&["explain", "--json", "in/x.npy"]).json();
     assert!(told[0]["rest_len"] == 17 && told[0].get("rest").is_none(), "{told:#?}");
 }
+
+/// How long it takes if nothing happens.
+#[test]
+fn when_a_drop_is_ready() {
+    let site = Site::new();
+    let config = site.configuration("state", "").replace("\"200ms\"", "\"1h\"");
+    site.write("npyd.toml", config);
+    site.drop_file("open.raw", scan_bytes());
+    site.drop_file("open.raw.toml", "dtype = '<f4'\nshape = [-1, 3]\n");
+    let told = site.npyd(&["explain", "in/open.raw"]).expect_code(0);
+    let mut words = told.stdout.lines().filter_map(|line| line.trim().strip_prefix("ready in"));
+    let seconds: u32 = words.next().unwrap().split_whitespace().next().unwrap().parse().unwrap();
+    assert!((1..=3600).contains(&seconds), "{told}");
+}
