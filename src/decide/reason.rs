@@ -54,7 +54,10 @@ pub enum Reason {
     #[error("it is a .npy file already")]
     IsArray,
     /// Nothing describes the file.
-    #[error("it has no manifest, sidecar or pending header, and no template matches its name{}", after_semicolon(remark.as_ref()))]
+    #[error(
+        "it has no manifest, sidecar or pending header, and no template matches its name{}",
+        after_semicolon(remark.as_ref())
+    )]
     Undescribed {
         /// A remark about a file that looks like a description of the data, but that npyd can't
         /// use.
