@@ -6,8 +6,8 @@ use serde::Deserialize;
 
 use crate::config::in_force::InForce;
 use crate::config::{
-    Disposition, Duration, IgnoreRules, MetadataOutput, OnChange, OnConflict, Path, PathBuf,
-    Readers, Salvage, Watch, resolve_path,
+    Disposition, Duration, IgnoreRules, Mapped, MetadataOutput, OnChange, OnConflict, Path,
+    PathBuf, Readers, Salvage, Watch, resolve_path,
 };
 use crate::describe::Template;
 use crate::model::Rate;
@@ -87,6 +87,9 @@ pub struct DropDir {
     pub allow_trailing: bool,
     /// The maximum rate of copies; unlimited if absent.
     pub max_rate: Option<Rate>,
+    /// Whether copies fill the array through a mapping.
+    #[serde(default)]
+    pub mapped: Mapped,
     /// What to do with pending files whose writer died.
     #[serde(default)]
     pub salvage: Salvage,
@@ -129,6 +132,7 @@ impl DropDir {
             on_change: OnChange::Remake,
             allow_trailing: false,
             max_rate: None,
+            mapped: Mapped::Auto,
             salvage: Salvage::Quarantine,
             rejects: None,
             metadata: MetadataOutput::None,

@@ -40,7 +40,7 @@ use crate::text::serde_errors::humanize;
 use crate::text::toml_values::value_remedy;
 
 pub use setting_values::{
-    Disposition, IoPriority, MetadataOutput, OnChange, OnConflict, Readers, Salvage, Watch,
+    Disposition, IoPriority, Mapped, MetadataOutput, OnChange, OnConflict, Readers, Salvage, Watch,
 };
 
 /// The default path of the configuration file.

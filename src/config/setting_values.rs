@@ -80,6 +80,17 @@ pub enum OnChange {
     Number,
 }
 
+/// Whether a copy fills the array through a mapping.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mapped {
+    /// Map the new file where its blocks can be allocated in advance and are overwritten in place.
+    #[default]
+    Auto,
+    /// Write through a buffer.
+    Never,
+}
+
 /// What to do with an abandoned pending file: marked as being written, with no writer left.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]

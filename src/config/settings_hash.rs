@@ -11,8 +11,16 @@ use toml::Value;
 use xxhash_rust::xxh3::Xxh3;
 
 /// Settings that can't change whether a drop is rejected, and are therefore left out.
-const WITHOUT_EFFECT: [&str; 7] =
-    ["archive", "max_rate", "quiet", "remove_unproven", "rescan", "undescribed_after", "watch"];
+const WITHOUT_EFFECT: [&str; 8] = [
+    "archive",
+    "mapped",
+    "max_rate",
+    "quiet",
+    "remove_unproven",
+    "rescan",
+    "undescribed_after",
+    "watch",
+];
 
 /// Returns the hash of those settings of a drop directory's table that can change whether a drop is
 /// rejected. The hash includes the resolved path, because the table may contain a relative path.

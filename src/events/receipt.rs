@@ -37,6 +37,9 @@ pub struct Receipt {
     /// The route of the data.
     #[serde(serialize_with = "as_text")]
     pub route: Option<Route>,
+    /// Whether the data were copied through a mapping of the array; `None` if they were not copied.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mapped: Option<bool>,
     /// Length of the array's data, in bytes.
     pub bytes: u64,
     /// Duration of the work, in seconds.
@@ -102,6 +105,7 @@ impl Receipt {
             parts: None,
             output: None,
             route: None,
+            mapped: None,
             bytes: 0,
             seconds: Duration::ZERO,
             evidence: None,

@@ -3,6 +3,7 @@
 
 use std::ops::ControlFlow;
 
+use crate::config::Mapped;
 use crate::decide::change::Change;
 use crate::events::progress::Phase;
 use crate::finalize::Interruption;
@@ -15,14 +16,15 @@ use crate::throttle::meter::Meter;
 pub(crate) fn duplicate(
     source: &DataFile,
     at: &Locations,
+    mapped: Mapped,
     progress: &mut Meter,
 ) -> Result<(TempFile, Stat), Interruption> {
     let before = source.stat()?;
     let segments = vec![Segment::new(source, 0, before.size)?];
-    let copy = fs::CopyJob { head: &[], segments };
-    let output = copy.output(&at.output).map_err(interruption)?;
+    let copy = fs::CopyJob { head: &[], segments, may_map: mapped == Mapped::Auto };
+    let mut output = copy.output(&at.output).map_err(interruption)?;
     progress.begin(Phase::Copy, before.size);
-    run(&copy, &output, None, progress)?;
+    run(&copy, &mut output, None, progress)?;
     if !source.stat()?.is_unchanged_since(&before) {
         return Err(Interruption::changed(Change::DuringCopy));
     }
@@ -32,7 +34,7 @@ pub(crate) fn duplicate(
 /// Runs a copy. `progress` can stop it.
 pub(crate) fn run(
     copy: &fs::CopyJob<'_>,
-    output: &TempFile,
+    output: &mut TempFile,
     on_bytes: Option<fs::OnBytes<'_>>,
     progress: &mut Meter,
 ) -> Result<(), Interruption> {

@@ -132,7 +132,11 @@ fn copy_whole(source: &DataFile, to_dir: &Dir, to: &FileName) -> fs::Result<Copi
             Err(source.changed())
         }
     };
-    let copy = CopyJob { head: &[], segments: vec![Segment::new(source, 0, before.size)?] };
+    let copy = CopyJob {
+        head: &[],
+        segments: vec![Segment::new(source, 0, before.size)?],
+        may_map: false,
+    };
     let mut output = filled(&copy, to_dir).map_err(|error| match error {
         CopyError::Disk(error) => error,
         CopyError::Stopped | CopyError::SourceEnded { .. } => source.changed(),
@@ -144,8 +148,8 @@ fn copy_whole(source: &DataFile, to_dir: &Dir, to: &FileName) -> fs::Result<Copi
 }
 
 fn filled(copy: &CopyJob<'_>, to_dir: &Dir) -> Result<TempFile, CopyError> {
-    let output = copy.private_output(to_dir)?;
-    copy.run(&output, None, &mut |_, _| ControlFlow::Continue(()))?;
+    let mut output = copy.private_output(to_dir)?;
+    copy.run(&mut output, None, &mut |_, _| ControlFlow::Continue(()))?;
     Ok(output)
 }
 

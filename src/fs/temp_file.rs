@@ -21,6 +21,10 @@ pub struct TempFile {
     pub(super) dir: Dir,
     /// Its temporary name and the lock on it, if the file system has no unnamed files (F4).
     pub(super) temporary: Option<(PathBuf, Claim)>,
+    /// Whether its blocks were allocated when it was created.
+    preallocated: bool,
+    /// Whether a copy filled it through a mapping; `None` if no copy did.
+    pub(super) mapped: Option<bool>,
     synced: bool,
 }
 
@@ -53,9 +57,10 @@ impl TempFile {
             }
             Err(errno) => return Err(dir.error(Operation::CreateFileIn, errno)),
         };
-        let output = TempFile { file, dir, temporary, synced: false };
+        let mut output =
+            TempFile { file, dir, temporary, preallocated: false, mapped: None, synced: false };
         if len > SMALL {
-            output.allocate(0..len)?;
+            output.preallocated = output.allocate(0..len)?;
         }
         Ok(output)
     }
@@ -104,6 +109,17 @@ impl TempFile {
     /// Returns whether the file system supports unnamed files.
     pub(crate) fn is_unnamed(&self) -> bool {
         self.temporary.is_none()
+    }
+
+    /// Returns whether all its blocks were allocated when it was created.
+    pub(crate) fn is_preallocated(&self) -> bool {
+        self.preallocated
+    }
+
+    /// Returns whether a copy filled it through a mapping; `None` if no copy did.
+    #[must_use]
+    pub fn mapped(&self) -> Option<bool> {
+        self.mapped
     }
 
     /// Syncs the file, gives it its name and syncs the directory. Returns `false` if the name is
@@ -345,7 +361,14 @@ pub(super) mod tests {
         recover_dir(&dir, &[]).unwrap(); // it is locked
         assert!(temp.path().join(&name).exists());
         let dir = dir.clone();
-        drop(TempFile { file, dir, temporary: Some((name, claim)), synced: false });
+        drop(TempFile {
+            file,
+            dir,
+            temporary: Some((name, claim)),
+            preallocated: false,
+            mapped: None,
+            synced: false,
+        });
         assert_eq!(fs::read_dir(temp.path()).unwrap().count(), 0);
     }
 

@@ -455,6 +455,7 @@ impl<'a> InFlight<'a> {
             parts: parts_of_input(&job.candidate.input),
             output: Some(at.output.path().join(name)),
             route: if self.is_found() { self.found_route } else { Some(plan.route) },
+            mapped: self.output.as_ref().and_then(TempFile::mapped),
             bytes: self.found_bytes.unwrap_or_else(|| plan.header.data_len()),
             seconds: started.elapsed(),
             evidence: Some(job.evidence),

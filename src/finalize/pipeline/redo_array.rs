@@ -108,7 +108,7 @@ pub fn redo_array(job: &ArrayJob, progress: &mut Meter) -> Result<Receipt, Inter
     let (plan, mut output) = loop {
         let plan = Plan::of_array(&dump, &header, old.stat.size, &constraints);
         let plan = plan.map_err(Interruption::Rejected)?;
-        match routes::remake(&old.file, &old.at.output, &plan, progress)? {
+        match routes::remake((&old.file, job.drop_dir.mapped), &old.at.output, &plan, progress)? {
             Ok(output) => break (plan, output),
             Err(why) => constraints.exclude(plan.route, why),
         }
@@ -121,6 +121,7 @@ pub fn redo_array(job: &ArrayJob, progress: &mut Meter) -> Result<Receipt, Inter
     if output.file().attr(SOURCE_ATTR)?.is_none() {
         receipt.array_id = Some(ArrayId::of(&output.file().stat()?));
     }
+    receipt.mapped = output.mapped();
     receipt.add([remake.changes()]);
     receipt.add(remake.backup_remark());
     receipt.add(job.correction.remarks());
@@ -414,6 +415,7 @@ fn receipt(
         parts: None,
         output: Some(old.at.output.path().join(&old.name)),
         route,
+        mapped: None,
         bytes: header.data_len(),
         seconds: started.elapsed(),
         evidence: None,

@@ -1,6 +1,7 @@
 //! The copy route: copies all bytes, in constant memory, to a file that has no name until it is
 //! complete.
 
+use crate::config::Mapped;
 use crate::decide::new_file::NewFile;
 use crate::events::progress::Phase;
 use crate::finalize::Interruption;
@@ -21,35 +22,37 @@ pub(crate) fn carry_out(
     let NewFile { head, offset, len } = new;
     let segments = job.candidate.input.segments(&job.dump, *len).into_iter();
     let segments = segments.map(|it| Segment::new(&it.input.file, it.offset, it.len));
-    let copy = fs::CopyJob { head, segments: segments.collect::<fs::Result<_>>()? };
-    let output = copy.output(&at.output).map_err(interruption)?;
+    let segments = segments.collect::<fs::Result<_>>()?;
+    let may_map = job.drop_dir.mapped == Mapped::Auto;
+    let copy = fs::CopyJob { head, segments, may_map };
+    let mut output = copy.output(&at.output).map_err(interruption)?;
     if let (Some(digest), Some(InputFile { file, stat, .. })) =
         (&job.dump.digest, job.candidate.input.only_file())
     {
         let mut hasher = digest.hasher();
         hash(file, 0..*offset, &mut hasher, progress)?;
         progress.begin(Phase::Copy, *len);
-        run(&copy, &output, Some(&mut |bytes| hasher.update(bytes)), progress)?;
+        run(&copy, &mut output, Some(&mut |bytes| hasher.update(bytes)), progress)?;
         hash(file, offset + len..stat.size, &mut hasher, progress)?;
         verify(job, hasher)?;
     } else {
         progress.begin(Phase::Copy, *len); // the digest of several files was verified before
-        run(&copy, &output, None, progress)?;
+        run(&copy, &mut output, None, progress)?;
     }
     Ok(RouteResult::Filled(output))
 }
 
 /// Fills a new file from an array that is made again from itself.
 pub(crate) fn remake(
-    array: &DataFile,
+    (array, mapped): (&DataFile, Mapped),
     dir: &Dir,
     new: &NewFile,
     progress: &mut Meter,
 ) -> Result<TempFile, Interruption> {
     let segments = vec![Segment::new(array, new.offset, new.len)?];
-    let copy = fs::CopyJob { head: &new.head, segments };
-    let output = copy.private_output(dir).map_err(interruption)?;
+    let copy = fs::CopyJob { head: &new.head, segments, may_map: mapped == Mapped::Auto };
+    let mut output = copy.private_output(dir).map_err(interruption)?;
     progress.begin(Phase::Copy, new.len);
-    run(&copy, &output, None, progress)?;
+    run(&copy, &mut output, None, progress)?;
     Ok(output)
 }

@@ -7,6 +7,7 @@ pub(crate) mod in_place;
 pub(crate) mod insert_range;
 pub(crate) mod reflink;
 
+use crate::config::Mapped;
 use crate::decide::plan::Plan;
 use crate::decide::reason::Reason;
 use crate::decide::route::Steps;
@@ -56,14 +57,14 @@ pub(crate) fn carry_out(
 /// Carries out the steps of a plan for an array that is made again from itself: fills a new file
 /// that no other user can open yet. The route may not work for this array.
 pub(crate) fn remake(
-    array: &DataFile,
+    (array, mapped): (&DataFile, Mapped),
     dir: &Dir,
     plan: &Plan,
     progress: &mut Meter,
 ) -> Result<Result<TempFile, RouteObstacle>, Interruption> {
     match &plan.steps {
         Steps::Reflink(new) => reflink::remake(array, dir, new, progress),
-        Steps::Copy(new) => copy::remake(array, dir, new, progress).map(Ok),
+        Steps::Copy(new) => copy::remake((array, mapped), dir, new, progress).map(Ok),
         // No route that can remake an array has such steps.
         Steps::InPlace(_) | Steps::Insert(_) => {
             let none = RouteProblem::NoneLeft(plan.skipped_routes.clone());

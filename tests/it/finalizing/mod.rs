@@ -8,6 +8,7 @@ mod filesystems;
 mod insert;
 mod large;
 mod long_names;
+mod mapped;
 mod mounts;
 mod parts;
 mod proof;

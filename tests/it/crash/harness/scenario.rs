@@ -212,6 +212,15 @@ pub(crate) const ROUTES: &[Route] = &[
         dispositions: &[Remove],
         ..BARE
     },
+    // Of a size from which on the output is mapped.
+    Route {
+        name: "copy-mapped",
+        records: RECORDS_MAPPED,
+        kinds: &["ext4", "xfs"],
+        dispositions: &[Remove],
+        stride: RARE.stride,
+        ..BARE
+    },
     // So large that the disk is waited for amid the copy; there is room for it on one of them.
     Route {
         name: "copy-behind",
@@ -330,6 +339,9 @@ const RECORDS: u32 = 4000;
 
 /// A number of records for which npyd inserts room for a header.
 const RECORDS_INSERTING: u32 = 1_400_000;
+
+/// A number of records for which npyd maps the output of a copy.
+const RECORDS_MAPPED: u32 = 400_000;
 
 /// The most that a route may ask for: more than a copy leaves to the disk.
 const RECORDS_MAX: u32 = 3_100_000;

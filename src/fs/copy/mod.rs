@@ -1,25 +1,32 @@
 //! Streamed copy: writes a header followed by segments of files, in constant memory.
 //!
+//! A large copy into preallocated blocks goes through a mapping of the output (`mapped`), any other
+//! one through a buffer.
+//!
 //! The copy starts writeback early (`sync_file_range(2)`) and drops written pages from the page
 //! cache. The final sync is then short, other programs keep their cache, and freshly freed pages
-//! are cheaper than new ones. The copy does not use mmap: it was slower on every file system, and
-//! truncating the mapped file would kill npyd with SIGBUS. docs/performance.md has the
-//! measurements.
+//! are cheaper than new ones. docs/performance.md has the measurements.
 //!
 //! A hole in the source stays a hole in the output: it is neither read, written nor allocated.
 
-use std::ops::{ControlFlow, Range};
+mod mapped;
+mod source;
 
-use crate::fs::holes::{HOLE_MIN, Holes};
+use std::ops::ControlFlow;
+
+use crate::fs::holes::Holes;
 use crate::fs::{DataFile, Dir, FsError, TempFile};
 
-/// Bytes per read and write.
+pub use source::Segment;
+use source::Source;
+
+/// Bytes per read and write of a copy through a buffer.
 const WINDOW: u64 = 1 << 20;
 
-/// Number of windows whose writeback may still be in flight. This bounds the work left to the final
-/// sync, and the time until npyd can stop. The last windows of an array stay in the page cache; for
-/// a small array that is all of it.
-const WRITEBACK_WINDOWS: u64 = 32;
+/// Number of bytes whose writeback may still be in flight. This bounds the work left to the final
+/// sync, and the time until npyd can stop. The last bytes of an array stay in the page cache; for a
+/// small array that is all of it.
+const IN_WRITEBACK: u64 = 32 << 20;
 
 /// Maximum number of data ranges that are preallocated in a sparse output. Beyond it, a full disk
 /// shows as a write error.
@@ -31,19 +38,8 @@ pub struct CopyJob<'a> {
     pub head: &'a [u8],
     /// The data, in output order.
     pub segments: Vec<Segment<'a>>,
-}
-
-/// A contiguous range of a source file.
-#[derive(Clone, Copy)]
-pub struct Segment<'a> {
-    file: &'a DataFile,
-    /// Start of the segment in the file.
-    offset: u64,
-    /// Length of the segment, in bytes.
-    len: u64,
-    holes: Holes,
-    /// Upper bound of its allocated bytes.
-    allocated: u64,
+    /// Whether the copy may map the output.
+    pub may_map: bool,
 }
 
 /// Why a copy was not finished.
@@ -72,19 +68,6 @@ pub type OnProgress<'a> = &'a mut dyn FnMut(u64, u64) -> ControlFlow<()>;
 
 /// Receives all data in order, with holes as zeros.
 pub type OnBytes<'a> = &'a mut dyn FnMut(&[u8]);
-
-impl<'a> Segment<'a> {
-    /// Creates a segment of `len` bytes of a file.
-    pub fn new(file: &'a DataFile, offset: u64, len: u64) -> crate::fs::Result<Self> {
-        // A shorter range has no hole that a copy preserves.
-        let (holes, allocated) = if len < HOLE_MIN { (Holes::None, len) } else { file.holes()? };
-        Ok(Segment { file, offset, len, holes, allocated: allocated.min(len) })
-    }
-
-    fn is_sparse(&self) -> bool {
-        self.holes != Holes::None
-    }
-}
 
 impl CopyJob<'_> {
     /// Creates the output file for [`CopyJob::run`]. Preallocates its data where the file system
@@ -143,33 +126,65 @@ impl CopyJob<'_> {
     ///
     /// The output is not durable until [`TempFile::sync`] succeeds. An error is final for it (rule
     /// F1).
-    pub fn run<'a>(
+    pub fn run(
+        &self,
+        output: &mut TempFile,
+        on_bytes: Option<OnBytes<'_>>,
+        progress: OnProgress<'_>,
+    ) -> Result<(), CopyError> {
+        output.mapped = Some(self.fill(output, on_bytes, progress)?);
+        Ok(())
+    }
+
+    /// Fills the output. Returns whether all data went through a mapping.
+    fn fill<'a>(
         &self,
         output: &'a TempFile,
         on_bytes: Option<OnBytes<'_>>,
         progress: OnProgress<'a>,
-    ) -> Result<(), CopyError> {
+    ) -> Result<bool, CopyError> {
         let total = self.len();
         let mut source = Source::new(&self.segments);
-        let mut buffer = vec![0; total.min(WINDOW) as usize];
         let head_len = self.head.len() as u64;
         let reads_holes = self.reads_holes();
         let mut run =
             Run { output, on_bytes, progress, head_len, reads_holes, at: 0, moved: 0, waited: 0 };
+        if self.may_map && run.on_bytes.is_none() && mapped::serves(output, &self.segments, total)?
+        {
+            output.file().write_all_at(self.head, 0)?;
+            run.at = head_len;
+            mapped::copy(&mut run, &mut source, total)?;
+            if run.at == total {
+                return Ok(true);
+            }
+        }
+        let mut buffer = vec![0; total.min(WINDOW) as usize];
         while run.at < total {
             let len = (WINDOW - run.at % WINDOW).min(total - run.at);
             let window = &mut buffer[..len as usize];
             let head = self.head.get(run.at as usize..).unwrap_or_default();
             let (of_head, of_data) = window.split_at_mut(head.len().min(len as usize));
             of_head.copy_from_slice(&head[..of_head.len()]);
-            let filled = of_head.len() + source.read(of_data)?;
+            let read = source.read(of_data.len(), &mut |file, offset, range| {
+                read_exact(file, &mut of_data[range], offset)
+            })?;
+            let filled = of_head.len() + read;
             if filled > 0 {
                 run.write(&window[..filled])?;
             } else {
                 run.skip(source.pass_hole()?, &mut buffer)?;
             }
         }
-        Ok(())
+        Ok(false)
+    }
+}
+
+fn read_exact(file: &DataFile, buffer: &mut [u8], offset: u64) -> Result<(), CopyError> {
+    match file.read_exact_at(buffer, offset) {
+        Err(error) if error.io().kind() == std::io::ErrorKind::UnexpectedEof => {
+            Err(CopyError::SourceEnded { at: file.stat()?.size })
+        }
+        read => Ok(read?),
     }
 }
 
@@ -224,7 +239,7 @@ impl Run<'_, '_> {
     }
 
     fn advance(&mut self, len: u64) -> Result<(), CopyError> {
-        let behind = self.at.saturating_sub((WRITEBACK_WINDOWS - 1) * WINDOW);
+        let behind = self.at.saturating_sub(IN_WRITEBACK - WINDOW);
         if behind - self.waited >= WINDOW {
             self.output.file().flush(self.waited, behind - self.waited, true)?;
             self.output.file().drop_cache(self.waited, behind - self.waited);
@@ -244,96 +259,10 @@ fn is_zero(bytes: &[u8]) -> bool {
     bytes.first() == Some(&0) && bytes[1..] == bytes[..bytes.len() - 1]
 }
 
-/// Reads several segments as one stream.
-struct Source<'a> {
-    segments: &'a [Segment<'a>],
-    /// Offset in the first segment.
-    at: u64,
-    /// The range of data found last in the file of the first segment, at or behind `at`.
-    data: Range<u64>,
-}
-
-impl<'a> Source<'a> {
-    fn new(segments: &'a [Segment<'a>]) -> Self {
-        Source { segments, at: 0, data: 0..0 }
-    }
-
-    fn is_at_end(&self) -> bool {
-        self.segments.is_empty()
-    }
-
-    /// Advances by `len` bytes, at most to the end of the first segment.
-    fn pass(&mut self, len: u64) {
-        self.at += len;
-        if let Some((first, rest)) = self.segments.split_first()
-            && self.at == first.len
-        {
-            *self = Source::new(rest);
-        }
-    }
-
-    /// Advances over the hole that begins here, and returns its length; 0 if there is no hole.
-    fn pass_hole(&mut self) -> Result<u64, CopyError> {
-        let hole = self.find_data()?.start;
-        self.pass(hole);
-        Ok(hole)
-    }
-
-    /// Returns the number of data bytes in the first segment before its next hole; 0 in a hole.
-    fn data_len(&mut self) -> Result<u64, CopyError> {
-        let data = self.find_data()?;
-        Ok(if data.start == 0 { data.end } else { 0 })
-    }
-
-    /// Returns the next range of data in the first segment, relative to the current offset. For a
-    /// hole at the end of the segment the range is empty.
-    fn find_data(&mut self) -> Result<Range<u64>, CopyError> {
-        let Some(first) = self.segments.first() else { return Ok(0..0) };
-        let (here, end) = (first.offset + self.at, first.offset + first.len);
-        if first.holes != Holes::Reported {
-            return Ok(0..end - here);
-        }
-        if here >= self.data.end {
-            self.data = first.file.data_within(here..end)?;
-            let size = first.file.stat()?.size;
-            if size < end {
-                return Err(CopyError::SourceEnded { at: size });
-            }
-        }
-        Ok(self.data.start.saturating_sub(here)..self.data.end - here)
-    }
-
-    /// Fills the buffer up to the next hole or the end of all segments, and returns the number of
-    /// bytes.
-    fn read(&mut self, buffer: &mut [u8]) -> Result<usize, CopyError> {
-        let mut filled = 0;
-        while filled < buffer.len() {
-            let Some(Segment { file, offset, len, .. }) = self.segments.first() else { break };
-            if self.at == 0 && *len > WINDOW {
-                // Only advice: the copy is correct without it.
-                let _ = rustix::fs::fadvise(file, *offset, None, rustix::fs::Advice::Sequential);
-            }
-            let piece = self.data_len()?.min((buffer.len() - filled) as u64);
-            if piece == 0 && *len > 0 {
-                break;
-            }
-            let now = &mut buffer[filled..filled + piece as usize];
-            match file.read_exact_at(now, offset + self.at) {
-                Err(error) if error.io().kind() == std::io::ErrorKind::UnexpectedEof => {
-                    return Err(CopyError::SourceEnded { at: file.stat()?.size });
-                }
-                read => read?,
-            }
-            filled += piece as usize;
-            self.pass(piece);
-        }
-        Ok(filled)
-    }
-}
-
 #[cfg(test)]
-mod tests {
+pub(in crate::fs::copy) mod tests {
     use std::fs;
+    use std::ops::Range;
     use std::path::Path;
 
     use super::*;
@@ -341,7 +270,13 @@ mod tests {
 
     /// Returns a source of `len` bytes, no two neighbors equal, and a directory for the copy.
     fn source(len: u64) -> (tempfile::TempDir, Dir, DataFile, Vec<u8>) {
-        let temp = tempfile::tempdir().unwrap();
+        source_in(tempfile::tempdir().unwrap(), len)
+    }
+
+    pub(in crate::fs::copy) fn source_in(
+        temp: tempfile::TempDir,
+        len: u64,
+    ) -> (tempfile::TempDir, Dir, DataFile, Vec<u8>) {
         let bytes: Vec<u8> = (0..len).map(|at| (at % 251) as u8).collect();
         fs::write(temp.path().join("source"), &bytes).unwrap();
         let dir = Dir::open(temp.path()).unwrap();
@@ -349,7 +284,7 @@ mod tests {
         (temp, dir, file, bytes)
     }
 
-    fn go_on(_: u64, _: u64) -> ControlFlow<()> {
+    pub(in crate::fs::copy) fn go_on(_: u64, _: u64) -> ControlFlow<()> {
         ControlFlow::Continue(())
     }
 
@@ -364,7 +299,7 @@ mod tests {
             WINDOW - 1,
             WINDOW,
             WINDOW + 1,
-            (WRITEBACK_WINDOWS + 2) * WINDOW + 17,
+            IN_WRITEBACK + 2 * WINDOW + 17,
         ] {
             let (temp, dir, source, bytes) = source(len + 3);
             for head_len in [0, 64, 128, 4096] {
@@ -373,10 +308,11 @@ mod tests {
                 let half = len / 2;
                 let segments = [(3, half), (3 + half, len - half)];
                 let segment = |(offset, len)| Segment::new(&source, offset, len).unwrap();
-                let copy = CopyJob { head: &head, segments: segments.map(segment).into() };
+                let copy =
+                    CopyJob { head: &head, segments: segments.map(segment).into(), may_map: false };
                 let mut output = copy.output(&dir).unwrap();
                 let mut on_bytes = |some: &[u8]| seen.extend_from_slice(some);
-                copy.run(&output, Some(&mut on_bytes), &mut go_on).unwrap();
+                copy.run(&mut output, Some(&mut on_bytes), &mut go_on).unwrap();
                 assert!(output.publish(Path::new("target"), true).unwrap());
                 let target = fs::read(temp.path().join("target")).unwrap();
                 let case = format!("{len} bytes behind {head_len}");
@@ -390,9 +326,9 @@ mod tests {
     fn a_stopped_copy_leaves_nothing() {
         let (temp, dir, source, _) = source(3 * WINDOW);
         let segments = vec![Segment::new(&source, 0, 3 * WINDOW).unwrap()];
-        let copy = CopyJob { head: &[], segments };
-        let output = copy.output(&dir).unwrap();
-        let stopped = copy.run(&output, None, &mut |_, _| ControlFlow::Break(()));
+        let copy = CopyJob { head: &[], segments, may_map: true };
+        let mut output = copy.output(&dir).unwrap();
+        let stopped = copy.run(&mut output, None, &mut |_, _| ControlFlow::Break(()));
         assert!(matches!(stopped, Err(CopyError::Stopped)));
         drop(output);
         assert_eq!(fs::read_dir(temp.path()).unwrap().count(), 1);
@@ -402,10 +338,10 @@ mod tests {
     fn a_source_that_ends_early_is_noticed() {
         let (temp, dir, source, _) = source(2 * WINDOW);
         let segments = vec![Segment::new(&source, 0, 2 * WINDOW).unwrap()];
-        let copy = CopyJob { head: &[], segments };
-        let output = copy.output(&dir).unwrap();
+        let copy = CopyJob { head: &[], segments, may_map: true };
+        let mut output = copy.output(&dir).unwrap();
         let file = fs::File::options().write(true).open(temp.path().join("source")).unwrap();
-        let ended = copy.run(&output, None, &mut |_, _| {
+        let ended = copy.run(&mut output, None, &mut |_, _| {
             file.set_len(WINDOW + 5).unwrap();
             ControlFlow::Continue(())
         });
@@ -446,7 +382,7 @@ mod tests {
                     holes,
                     ..Segment::new(&source, offset, len).unwrap()
                 });
-                let copy = CopyJob { head: &head, segments: segments.into() };
+                let copy = CopyJob { head: &head, segments: segments.into(), may_map: true };
                 let mut output = copy.output(&dir).unwrap();
                 let (mut seen, mut last) = (Vec::new(), (0, 0));
                 let mut on_bytes = |some: &[u8]| seen.extend_from_slice(some);
@@ -455,7 +391,7 @@ mod tests {
                     last = (done, moved);
                     ControlFlow::Continue(())
                 };
-                copy.run(&output, Some(&mut on_bytes), &mut progress).unwrap();
+                copy.run(&mut output, Some(&mut on_bytes), &mut progress).unwrap();
                 let case = format!("{holes:?} behind {head_len}");
                 assert!(seen == bytes, "{case}");
                 assert_eq!(last.0, LEN, "{case}");
@@ -473,10 +409,14 @@ mod tests {
     #[test]
     fn a_source_that_is_cut_in_a_hole_is_noticed() {
         let (temp, dir, source) = sparse_source();
-        let copy = CopyJob { head: &[], segments: vec![Segment::new(&source, 0, LEN).unwrap()] };
-        let output = copy.output(&dir).unwrap();
+        let copy = CopyJob {
+            head: &[],
+            segments: vec![Segment::new(&source, 0, LEN).unwrap()],
+            may_map: true,
+        };
+        let mut output = copy.output(&dir).unwrap();
         let file = fs::File::options().write(true).open(temp.path().join("source")).unwrap();
-        let ended = copy.run(&output, None, &mut |_, _| {
+        let ended = copy.run(&mut output, None, &mut |_, _| {
             file.set_len(75 * WINDOW).unwrap();
             ControlFlow::Continue(())
         });
