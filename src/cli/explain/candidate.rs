@@ -183,8 +183,8 @@ fn finished(
     } else if entry.is_stale() {
         let name = entry.source.file_name().unwrap_or_default().display();
         let why = format!(
-            "npyd made the array before the drop changed, and keeps it (on_change = \"keep\"): \
-             `npyd redo {name}` makes it again"
+            "npyd made the array before the drop changed, and kept it, as on_change = \"keep\" \
+             said then: `npyd redo {name}` makes it again"
         );
         merge(&mut report, json!({"why": why}));
     }

@@ -444,7 +444,7 @@ fn the_old_array_is_kept() {
         assert_eq!(receipt["reason_kind"], "changed");
         assert!(reason(&receipt).contains("the array stays as it is"), "{receipt}");
         let told = site.npyd(&["explain", "in/scan.raw"]).expect_code(0);
-        let words = "made the array before the drop changed, and keeps it (on_change = \"keep\")";
+        let words = "made the array before the drop changed, and kept it";
         told.expect_words(&[words, "`npyd redo scan.raw` makes it again"]);
         let told = site.npyd(&["explain", "out/scan.npy"]).expect_code(0);
         told.expect_words(&["still there, but changed since: this array has the data of before"]);
@@ -610,6 +610,21 @@ fn the_quiet_time_doubles() {
     assert_eq!(swept(&site)["event"], "found");
     let told = site.npyd(&["explain", "in/scan.raw"]).expect_code(0);
     assert!(!told.stdout.contains("5 times"), "{told}");
+}
+
+/// Otherwise a producer that appends and closes its file for an hour fills the disk with arrays.
+#[test]
+fn the_quiet_time_doubles_with_numbered_arrays() {
+    let site = Site::with_array("on_change = \"number\"");
+    for number in 1..=2 {
+        site.drop_file("scan.raw", [number; 24]);
+        let receipt = site.sweep_until("finalized").json().remove(0);
+        let array = site.path(format!("out/scan-{number}.npy"));
+        assert_eq!(receipt["output"], array.to_str().unwrap());
+    }
+    site.drop_file("scan.raw", [3; 24]);
+    let told = site.npyd(&["explain", "in/scan.raw"]).expect_code(0);
+    told.expect_words(&["must be unchanged for 800ms", "was made again 2 times"]);
 }
 
 /// A sweep does not wait for an hour: the next one finds what has been unchanged meanwhile.
