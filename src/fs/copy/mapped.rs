@@ -156,8 +156,8 @@ impl Window {
             let at = i64::try_from(offset + done as u64).unwrap_or(i64::MAX);
             // SAFETY: `to` is in the mapping, which lives as long as `self`, and no reference to
             // its bytes exists, so that the kernel may store there. It stores at most `to.len() -
-            // done` bytes, from `to.start + done` on. Where the file has lost such a page, it stores
-            // nothing, and answers EFAULT or a short count.
+            // done` bytes, from `to.start + done` on. Where the file has lost such a page, it
+            // stores nothing, and answers EFAULT or a short count.
             let read = unsafe {
                 let pointer = self.map.as_mut_ptr().add(to.start + done);
                 libc::pread64(file.fd.as_raw_fd(), pointer.cast(), to.len() - done, at)

@@ -28,6 +28,10 @@ const WINDOW: u64 = 1 << 20;
 /// small array that is all of it.
 const IN_WRITEBACK: u64 = 32 << 20;
 
+/// Bytes that are released from the page cache at once: as many as its largest folios have, and
+/// aligned like them, because the kernel keeps a folio of which only a part is to be released.
+const RELEASED: u64 = 2 << 20;
+
 /// Maximum number of data ranges that are preallocated in a sparse output. Beyond it, a full disk
 /// shows as a write error.
 const RANGES_AHEAD: usize = 1024;
@@ -239,8 +243,8 @@ impl Run<'_, '_> {
     }
 
     fn advance(&mut self, len: u64) -> Result<(), CopyError> {
-        let behind = self.at.saturating_sub(IN_WRITEBACK - WINDOW);
-        if behind - self.waited >= WINDOW {
+        let behind = self.at.saturating_sub(IN_WRITEBACK - RELEASED);
+        if behind - self.waited >= RELEASED {
             self.output.file().flush(self.waited, behind - self.waited, true)?;
             self.output.file().drop_cache(self.waited, behind - self.waited);
             self.waited = behind;
