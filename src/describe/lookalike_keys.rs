@@ -83,7 +83,7 @@ const TEMPLATE: &str = "it belongs in the configuration, under [[drop.template]]
 
 /// Keys of the configuration, and the values with which they are probably meant as such; with no
 /// values listed, all are.
-const CONFIGURATION: [(&str, &str, &[&str]); 21] = [
+const CONFIGURATION: [(&str, &str, &[&str]); 22] = [
     ("state_dir", TOP, &[]),
     ("io_priority", TOP, &[]),
     ("max_pressure", TOP, &[]),
@@ -97,6 +97,7 @@ const CONFIGURATION: [(&str, &str, &[&str]); 21] = [
     ("readers", DROP, &["numpy", "any"]),
     ("on_conflict", DROP, &[]),
     ("on_change", DROP, &[]),
+    ("mapped", DROP, &["auto", "never"]),
     ("remove_unproven", DROP, &[]),
     ("allow_trailing", DROP, &[]),
     ("max_rate", DROP, &[]),
