@@ -84,6 +84,9 @@ fn an_output_that_another_process_truncates() {
         let mut daemon = site.daemon();
         daemon.wait_for_copy(&site.path("out"));
         let output = output_of(daemon.pid(), &site.path("out")).unwrap();
+        daemon.wait_for("the blocks of the output", || {
+            fs::metadata(&output).is_ok_and(|file| file.len() > 4 * LEN as u64)
+        });
         File::options().write(true).open(output).unwrap().set_len(len).unwrap();
         daemon.wait_for_log("changed its size");
         site.configure(COPIED);
