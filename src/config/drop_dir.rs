@@ -194,6 +194,12 @@ impl DropDir {
         self.source != Disposition::Keep && !self.remove_unproven
     }
 
+    /// Returns whether copies may fill the array through a mapping.
+    #[must_use]
+    pub fn may_map(&self) -> bool {
+        self.mapped == Mapped::Auto
+    }
+
     /// Returns what is wrong with the settings that depend on each other.
     pub(crate) fn check(&self) -> Vec<String> {
         let mut found: Vec<String> = Vec::new();

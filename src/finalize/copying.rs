@@ -3,7 +3,6 @@
 
 use std::ops::ControlFlow;
 
-use crate::config::Mapped;
 use crate::decide::change::Change;
 use crate::events::progress::Phase;
 use crate::finalize::Interruption;
@@ -16,12 +15,12 @@ use crate::throttle::meter::Meter;
 pub(crate) fn duplicate(
     source: &DataFile,
     at: &Locations,
-    mapped: Mapped,
+    may_map: bool,
     progress: &mut Meter,
 ) -> Result<(TempFile, Stat), Interruption> {
     let before = source.stat()?;
     let segments = vec![Segment::new(source, 0, before.size)?];
-    let copy = fs::CopyJob { head: &[], segments, may_map: mapped == Mapped::Auto };
+    let copy = fs::CopyJob { head: &[], segments, may_map };
     let mut output = copy.output(&at.output).map_err(interruption)?;
     progress.begin(Phase::Copy, before.size);
     run(&copy, &mut output, None, progress)?;

@@ -108,7 +108,8 @@ pub fn redo_array(job: &ArrayJob, progress: &mut Meter) -> Result<Receipt, Inter
     let (plan, mut output) = loop {
         let plan = Plan::of_array(&dump, &header, old.stat.size, &constraints);
         let plan = plan.map_err(Interruption::Rejected)?;
-        match routes::remake((&old.file, job.drop_dir.mapped), &old.at.output, &plan, progress)? {
+        match routes::remake((&old.file, job.drop_dir.may_map()), &old.at.output, &plan, progress)?
+        {
             Ok(output) => break (plan, output),
             Err(why) => constraints.exclude(plan.route, why),
         }

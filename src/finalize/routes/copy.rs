@@ -1,7 +1,6 @@
 //! The copy route: copies all bytes, in constant memory, to a file that has no name until it is
 //! complete.
 
-use crate::config::Mapped;
 use crate::decide::new_file::NewFile;
 use crate::events::progress::Phase;
 use crate::finalize::Interruption;
@@ -23,8 +22,7 @@ pub(crate) fn carry_out(
     let segments = job.candidate.input.segments(&job.dump, *len).into_iter();
     let segments = segments.map(|it| Segment::new(&it.input.file, it.offset, it.len));
     let segments = segments.collect::<fs::Result<_>>()?;
-    let may_map = job.drop_dir.mapped == Mapped::Auto;
-    let copy = fs::CopyJob { head, segments, may_map };
+    let copy = fs::CopyJob { head, segments, may_map: job.drop_dir.may_map() };
     let mut output = copy.output(&at.output).map_err(interruption)?;
     if let (Some(digest), Some(InputFile { file, stat, .. })) =
         (&job.dump.digest, job.candidate.input.only_file())
@@ -44,13 +42,13 @@ pub(crate) fn carry_out(
 
 /// Fills a new file from an array that is made again from itself.
 pub(crate) fn remake(
-    (array, mapped): (&DataFile, Mapped),
+    (array, may_map): (&DataFile, bool),
     dir: &Dir,
     new: &NewFile,
     progress: &mut Meter,
 ) -> Result<TempFile, Interruption> {
     let segments = vec![Segment::new(array, new.offset, new.len)?];
-    let copy = fs::CopyJob { head: &new.head, segments, may_map: mapped == Mapped::Auto };
+    let copy = fs::CopyJob { head: &new.head, segments, may_map };
     let mut output = copy.private_output(dir).map_err(interruption)?;
     progress.begin(Phase::Copy, new.len);
     run(&copy, &mut output, None, progress)?;

@@ -188,7 +188,7 @@ impl<'a> TakenFile<'a> {
             // rename(2) can fail with EXDEV on one mount, between quota projects or encryption
             // policies.
             Moved::OtherFileSystem => {
-                let (mut copy, before) = duplicate(file, at, job.drop_dir.mapped, progress)?;
+                let (mut copy, before) = duplicate(file, at, job.drop_dir.may_map(), progress)?;
                 job.mark_array(copy.file())?;
                 let published = copy.publish(output.as_ref(), false)?;
                 if published {

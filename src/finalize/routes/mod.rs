@@ -7,7 +7,6 @@ pub(crate) mod in_place;
 pub(crate) mod insert_range;
 pub(crate) mod reflink;
 
-use crate::config::Mapped;
 use crate::decide::plan::Plan;
 use crate::decide::reason::Reason;
 use crate::decide::route::Steps;
@@ -57,14 +56,14 @@ pub(crate) fn carry_out(
 /// Carries out the steps of a plan for an array that is made again from itself: fills a new file
 /// that no other user can open yet. The route may not work for this array.
 pub(crate) fn remake(
-    (array, mapped): (&DataFile, Mapped),
+    (array, may_map): (&DataFile, bool),
     dir: &Dir,
     plan: &Plan,
     progress: &mut Meter,
 ) -> Result<Result<TempFile, RouteObstacle>, Interruption> {
     match &plan.steps {
         Steps::Reflink(new) => reflink::remake(array, dir, new, progress),
-        Steps::Copy(new) => copy::remake((array, mapped), dir, new, progress).map(Ok),
+        Steps::Copy(new) => copy::remake((array, may_map), dir, new, progress).map(Ok),
         // No route that can remake an array has such steps.
         Steps::InPlace(_) | Steps::Insert(_) => {
             let none = RouteProblem::NoneLeft(plan.skipped_routes.clone());

@@ -183,7 +183,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::fs::copy::tests::{go_on, source_in};
+    use crate::fs::copy::tests::{go_on, source_in, whole};
     use crate::fs::copy::{CopyJob, IN_WRITEBACK};
 
     /// Returns an empty directory on tmpfs, whose unnamed files npyd maps.
@@ -227,8 +227,7 @@ mod tests {
     #[test]
     fn a_copy_without_a_mapping_is_said_so() {
         let (_temp, dir, source, _) = source_in(on_tmpfs(), MIN);
-        let segments = vec![Segment::new(&source, 0, MIN).unwrap()];
-        let copy = CopyJob { head: &[], segments, may_map: false };
+        let copy = CopyJob { may_map: false, ..whole(&source, MIN) };
         let mut output = copy.output(&dir).unwrap();
         copy.run(&mut output, None, &mut go_on).unwrap();
         assert_eq!(output.mapped(), Some(false));
@@ -238,8 +237,7 @@ mod tests {
     fn an_output_that_is_truncated_is_an_error() {
         for len in [0, WINDOW + 5, 6 * WINDOW - 1] {
             let (_temp, dir, source, _) = source_in(on_tmpfs(), 8 * WINDOW);
-            let segments = vec![Segment::new(&source, 0, 8 * WINDOW).unwrap()];
-            let copy = CopyJob { head: &[], segments, may_map: true };
+            let copy = whole(&source, 8 * WINDOW);
             let mut output = copy.output(&dir).unwrap();
             let other = output.file().writable().unwrap();
             let cut = copy.run(&mut output, None, &mut |_, _| {
@@ -266,8 +264,7 @@ mod tests {
     #[test]
     fn a_source_that_ends_early_is_noticed() {
         let (temp, dir, source, _) = source_in(on_tmpfs(), 8 * WINDOW);
-        let segments = vec![Segment::new(&source, 0, 8 * WINDOW).unwrap()];
-        let copy = CopyJob { head: &[], segments, may_map: true };
+        let copy = whole(&source, 8 * WINDOW);
         let mut output = copy.output(&dir).unwrap();
         let file = fs::File::options().write(true).open(temp.path().join("source")).unwrap();
         let ended = copy.run(&mut output, None, &mut |_, _| {

@@ -288,6 +288,12 @@ pub(in crate::fs::copy) mod tests {
         (temp, dir, file, bytes)
     }
 
+    /// Returns the copy of the first `len` bytes of a file.
+    pub(in crate::fs::copy) fn whole(source: &DataFile, len: u64) -> CopyJob<'_> {
+        let segments = vec![Segment::new(source, 0, len).unwrap()];
+        CopyJob { head: &[], segments, may_map: true }
+    }
+
     pub(in crate::fs::copy) fn go_on(_: u64, _: u64) -> ControlFlow<()> {
         ControlFlow::Continue(())
     }
@@ -329,8 +335,7 @@ pub(in crate::fs::copy) mod tests {
     #[test]
     fn a_stopped_copy_leaves_nothing() {
         let (temp, dir, source, _) = source(3 * WINDOW);
-        let segments = vec![Segment::new(&source, 0, 3 * WINDOW).unwrap()];
-        let copy = CopyJob { head: &[], segments, may_map: true };
+        let copy = whole(&source, 3 * WINDOW);
         let mut output = copy.output(&dir).unwrap();
         let stopped = copy.run(&mut output, None, &mut |_, _| ControlFlow::Break(()));
         assert!(matches!(stopped, Err(CopyError::Stopped)));
@@ -341,8 +346,7 @@ pub(in crate::fs::copy) mod tests {
     #[test]
     fn a_source_that_ends_early_is_noticed() {
         let (temp, dir, source, _) = source(2 * WINDOW);
-        let segments = vec![Segment::new(&source, 0, 2 * WINDOW).unwrap()];
-        let copy = CopyJob { head: &[], segments, may_map: true };
+        let copy = whole(&source, 2 * WINDOW);
         let mut output = copy.output(&dir).unwrap();
         let file = fs::File::options().write(true).open(temp.path().join("source")).unwrap();
         let ended = copy.run(&mut output, None, &mut |_, _| {
@@ -413,11 +417,7 @@ pub(in crate::fs::copy) mod tests {
     #[test]
     fn a_source_that_is_cut_in_a_hole_is_noticed() {
         let (temp, dir, source) = sparse_source();
-        let copy = CopyJob {
-            head: &[],
-            segments: vec![Segment::new(&source, 0, LEN).unwrap()],
-            may_map: true,
-        };
+        let copy = whole(&source, LEN);
         let mut output = copy.output(&dir).unwrap();
         let file = fs::File::options().write(true).open(temp.path().join("source")).unwrap();
         let ended = copy.run(&mut output, None, &mut |_, _| {
