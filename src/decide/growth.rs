@@ -25,8 +25,8 @@ impl Reason {
         )
     }
 
-    /// Returns whether another reason says the same of a drop, except for how many bytes the
-    /// producer has written, and to which of several data files.
+    /// Returns whether another reason differs from this one at most in how many bytes the producer
+    /// has written, and to which of several data files.
     #[must_use]
     pub fn is_same_but_for_growth(&self, other: &Reason) -> bool {
         self.without_growth() == other.without_growth()

@@ -288,13 +288,10 @@ impl Candidate {
             }
             (Reason::Size(fit), DeclaredBy::Sidecar(_), Some(sidecar)) => {
                 let (sidecar, keys) = (sidecar.name.clone(), dump.facts.size_keys);
-                match self.input.unfit_share(dump) {
-                    Some((input, fit)) => {
-                        let part = Some(input.name.clone());
-                        Reason::SizeBySidecar { fit, sidecar, keys, part }
-                    }
-                    None => Reason::SizeBySidecar { fit, sidecar, keys, part: None },
-                }
+                let unfit = self.input.unfit_share(dump);
+                let (part, fit) =
+                    unfit.map_or((None, fit), |(it, fit)| (Some(it.name.clone()), fit));
+                Reason::SizeBySidecar { fit, sidecar, keys, part }
             }
             (reason, ..) => reason,
         }

@@ -3,7 +3,7 @@
 //! hang.
 
 use std::collections::{HashMap, HashSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -350,11 +350,9 @@ impl Daemon {
 
     /// Reports drop directories that the configuration does not have any more.
     fn report_left_out(&self, before: &Config) {
-        let paths = |config: &Config| -> HashSet<PathBuf> {
-            config.drop_dirs.iter().map(|it| it.path.clone()).collect()
-        };
-        for drop_dir in paths(before).difference(&paths(&self.config)).cloned() {
-            self.publish(DaemonState::LeftOut { drop_dir });
+        let paths: HashSet<&Path> = self.config.drop_dirs.iter().map(|it| &*it.path).collect();
+        for left_out in before.drop_dirs.iter().filter(|it| !paths.contains(&*it.path)) {
+            self.publish(DaemonState::LeftOut { drop_dir: left_out.path.clone() });
         }
     }
 
