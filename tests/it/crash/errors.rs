@@ -82,7 +82,7 @@ fn is_nothing(fault: Fault) -> bool {
 }
 
 /// A call of a run, found again in other runs, where calls of several threads have another order.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct CallPlace {
     call: &'static str,
     path: String,
@@ -104,10 +104,6 @@ impl CallCounter {
 }
 
 impl CallPlace {
-    fn is(&self, other: &Self) -> bool {
-        (self.call, &self.path, self.number) == (other.call, &other.path, other.number)
-    }
-
     /// Returns the place in the given repetition of a run that did not make the call.
     fn in_run(&self, run: usize) -> Self {
         let number = if run > RUNS_MAX / 2 { 0 } else { self.number };
@@ -158,7 +154,7 @@ pub(super) fn sweep_with(
     let (mut unsynced, mut has_header, mut has_lost_data) = (Vec::new(), false, false);
     while let Some(change) = tracee.next_change() {
         let now = match first {
-            None => counter.place_of(&change).is(place),
+            None => counter.place_of(&change) == *place,
             Some(_) => can_fail(change.call) && (faults < A_WHILE || !is_nothing(fault)),
         };
         if now {

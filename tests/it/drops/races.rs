@@ -198,7 +198,7 @@ impl Race {
             if begun {
                 return producer.go_on(&command, is_held);
             }
-            // If the array has the name by now, npyd need not notice what is done to it.
+            // Once the array has the name, npyd does not check the file again.
             begun = !self.way.is_beside || !site.has(&file) || site.inode(&file) == inode;
             !begun || producer.begin(&command, is_held)
         });
